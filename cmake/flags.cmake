@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+# How the library's sources are compiled: one interface target that every variant of the library uses.
+
+find_package(Threads REQUIRED)
+
+set(MI_WARNINGS -Wall -Wextra -Wundef -Wshadow -Wconversion -Wmissing-prototypes)
+if(MI_WERROR)
+  list(APPEND MI_WARNINGS -Werror)
+endif()
+
+# No compiler may turn our malloc into a call of itself, or remove a pair of malloc and free.
+set(MI_NO_BUILTINS "")
+foreach(name malloc calloc realloc free aligned_alloc posix_memalign memalign strdup strndup)
+  list(APPEND MI_NO_BUILTINS -fno-builtin-${name})
+endforeach()
+
+add_library(mimalloc-flags INTERFACE)
+target_compile_features(mimalloc-flags INTERFACE c_std_11)
+target_compile_options(mimalloc-flags INTERFACE -std=gnu11 -fvisibility=hidden -ftls-model=initial-exec -fno-plt
+  -fno-strict-aliasing -fno-semantic-interposition ${MI_NO_BUILTINS} ${MI_WARNINGS})
+target_include_directories(mimalloc-flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(mimalloc-flags INTERFACE Threads::Threads)
+
+if(MI_SANITIZE)
+  add_compile_options(-fsanitize=${MI_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g)
+  add_link_options(-fsanitize=${MI_SANITIZE})
+endif()
+
+function(mi_number_of result condition)
+  if(${condition})
+    set(${result} 1 PARENT_SCOPE)
+  else()
+    set(${result} 0 PARENT_SCOPE)
+  endif()
+endfunction()
+mi_number_of(MI_DEBUG_NUMBER MI_DEBUG_FULL)
+mi_number_of(MI_FREE_CHECKS_NUMBER MI_FREE_CHECKS)

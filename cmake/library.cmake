@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# The library: one set of objects, from it the shared library, the static one and the single object file.
+
+file(GLOB_RECURSE MI_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.c)
+if(NOT MI_SOURCES)
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.c "typedef int nothing_yet_t;\n")
+  set(MI_SOURCES ${CMAKE_CURRENT_BINARY_DIR}/empty.c)
+endif()
+set(MI_PLAIN_SOURCES ${MI_SOURCES})
+list(FILTER MI_PLAIN_SOURCES EXCLUDE REGEX "/src/override/")
+if(NOT MI_OVERRIDE)
+  set(MI_SOURCES ${MI_PLAIN_SOURCES})
+endif()
+
+# operator new throws through C frames.
+foreach(source ${MI_SOURCES})
+  if(source MATCHES "/src/(alloc/new\\.c|override/)")
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -fexceptions)
+  endif()
+endforeach()
+
+# mi_compile(target [definitions]): the flags and definitions shared by every variant.
+function(mi_compile target)
+  target_link_libraries(${target} PUBLIC mimalloc-flags)
+  target_compile_definitions(${target} PUBLIC MI_FREE_CHECKS=${MI_FREE_CHECKS_NUMBER} ${ARGN})
+  set_target_properties(${target} PROPERTIES C_EXTENSIONS ON POSITION_INDEPENDENT_CODE ON)
+endfunction()
+
+add_library(mimalloc-obj OBJECT ${MI_SOURCES})
+mi_compile(mimalloc-obj MI_DEBUG=${MI_DEBUG_NUMBER})
+
+if(MI_BUILD_SHARED)
+  # nodelete: threads keep their heaps, and atexit their frees, after a dlclose.
+  add_library(mimalloc SHARED $<TARGET_OBJECTS:mimalloc-obj>)
+  set_target_properties(mimalloc PROPERTIES VERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+    SOVERSION ${PROJECT_VERSION_MAJOR} LINKER_LANGUAGE C)
+  target_link_options(mimalloc PRIVATE -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro)
+  target_link_libraries(mimalloc PRIVATE Threads::Threads)
+  target_include_directories(mimalloc INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endif()
+
+# All objects as one whose internal names are local: no name of ours can clash with one of the user's, and
+# linking it brings the whole replacement of malloc or nothing.
+if(MI_BUILD_STATIC OR MI_BUILD_OBJECT)
+  set(object_file ${CMAKE_CURRENT_BINARY_DIR}/mimalloc.o)
+  add_custom_command(OUTPUT ${object_file}
+    COMMAND ${CMAKE_LINKER} -r -o ${object_file}.joined $<TARGET_OBJECTS:mimalloc-obj>
+    COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${object_file}.joined ${object_file}
+    DEPENDS mimalloc-obj $<TARGET_OBJECTS:mimalloc-obj>
+    COMMAND_EXPAND_LISTS VERBATIM COMMENT "Joining the objects into mimalloc.o")
+  set_source_files_properties(${object_file} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  add_custom_target(mimalloc-object ALL DEPENDS ${object_file})
+endif()
+if(MI_BUILD_STATIC)
+  add_library(mimalloc-static STATIC ${object_file})
+  add_dependencies(mimalloc-static mimalloc-object)
+  set_target_properties(mimalloc-static PROPERTIES OUTPUT_NAME mimalloc LINKER_LANGUAGE C)
+  target_link_libraries(mimalloc-static INTERFACE Threads::Threads)
+  target_include_directories(mimalloc-static INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endif()
