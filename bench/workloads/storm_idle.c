@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* A storm, then nothing: the threads allocate and free across each other through one shared table (hundreds
+   of MB live), empty it together, and then either exit (mode "exit") or stay, blocked (mode "park", the
+   default, as in a server's pool).  The main thread sleeps two seconds without one call of the allocator. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "workload.h"
+
+enum { SLOTS = 400000, STEPS = 2400000, IDLE_MS = 2000 };
+
+typedef struct storm_s {
+  const workload_t* workload;
+  pthread_barrier_t filled;  /* all threads have stopped allocating */
+  pthread_barrier_t emptied; /* all of them and the main thread: the table is empty */
+  pthread_barrier_t over;    /* parked threads may end */
+} storm_t;
+
+typedef struct member_s {
+  storm_t* storm;
+  size_t index;
+  pthread_t thread;
+} member_t;
+
+static _Atomic(void*)* table;
+
+static void* take_part(void* argument) {
+  const member_t* const member = argument;
+  storm_t* const storm = member->storm;
+  const workload_t* const workload = storm->workload;
+  uint64_t random = workload->seed + member->index * 104729;
+  const uint64_t steps = (uint64_t)STEPS * workload->scale / workload->threads;
+  for (uint64_t i = 0; i < steps; i++) {
+    void* const block = stamped_alloc(random_mixed_size(&random));
+    stamped_free(atomic_exchange_explicit(&table[random_below(&random, SLOTS)], block, memory_order_acq_rel));
+  }
+  pthread_barrier_wait(&storm->filled);
+  for (size_t i = member->index; i < SLOTS; i += workload->threads) {
+    stamped_free(atomic_exchange_explicit(&table[i], NULL, memory_order_acq_rel));
+  }
+  pthread_barrier_wait(&storm->emptied);
+  if (strcmp(workload->mode, "exit") != 0) pthread_barrier_wait(&storm->over);
+  return NULL;
+}
+
+int main(int argc, char** argv) {
+  const workload_t workload = workload_begin("storm_idle", argc, argv);
+  const bool exits = strcmp(workload.mode, "exit") == 0;
+  static storm_t storm;
+  static member_t members[WORKLOAD_THREADS_MAX];
+  table = harness_map(SLOTS * sizeof(void*));
+  storm.workload = &workload;
+  pthread_barrier_init(&storm.filled, NULL, (unsigned)workload.threads);
+  pthread_barrier_init(&storm.emptied, NULL, (unsigned)workload.threads + 1);
+  pthread_barrier_init(&storm.over, NULL, (unsigned)workload.threads + 1);
+  for (size_t i = 0; i < workload.threads; i++) {
+    members[i] = (member_t){.storm = &storm, .index = i};
+    if (pthread_create(&members[i].thread, NULL, take_part, &members[i]) != 0) workload_fail("no thread");
+  }
+  pthread_barrier_wait(&storm.emptied);
+  for (size_t i = 0; exits && i < workload.threads; i++) pthread_join(members[i].thread, NULL);
+  const size_t freed = resident_kib();
+  workload_stop_clock(&workload);
+  idle_ms(IDLE_MS);
+  char extra[128];
+  snprintf(extra, sizeof(extra), "freed_kib=%zu idle_kib=%zu", freed, resident_kib());
+  if (!exits) pthread_barrier_wait(&storm.over);
+  for (size_t i = 0; !exits && i < workload.threads; i++) pthread_join(members[i].thread, NULL);
+  return workload_end(&workload, 2 * (uint64_t)STEPS * workload.scale, extra);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* What every workload shares: arguments, a seeded generator, stamped blocks, threads, and the one line of
+   results.
+
+   Purpose: each workload is a small program on plain malloc and free, so that any allocator can be put under
+   it by preloading.  It does a fixed amount of work (deterministic for a seed, a number of threads and a
+   scale), proves that its blocks keep what was written into them, and prints
+
+     RESULT workload=NAME threads=N scale=N operations=N wall_ms=N cpu_ms=N faults=N peak_kib=N rss_kib=N ...
+
+   Invariant: the harness itself allocates nothing with malloc while a workload runs; its tables are mapped.
+   Protocol: with BENCH_HOLD set in the environment a workload stops itself (SIGSTOP) after the line, so that
+   the runner can look at /proc/PID/maps and status of a process that is complete and still alive. */
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WORKLOAD_THREADS_MAX = 64 };
+
+typedef struct workload_s {
+  const char* name;
+  size_t threads;
+  size_t scale;      /* multiplies the amount of work, never the live memory unless the workload says so */
+  uint64_t seed;
+  const char* mode;  /* a third argument some workloads understand, or "" */
+  uint64_t start_ns;
+} workload_t;
+
+/* Parse `[THREADS [SCALE [MODE]]]` and start the clock. */
+workload_t workload_begin(const char* name, int argc, char** argv);
+
+/* Print the line of results; `extra` is appended as it is ("" for none).  Returns the exit status. */
+int workload_end(const workload_t* workload, uint64_t operations, const char* extra);
+
+/* The clock stops here when a workload goes on (to sleep, for example) after the part that is timed. */
+void workload_stop_clock(const workload_t* workload);
+
+typedef struct worker_s {
+  const workload_t* workload;
+  size_t index;
+  uint64_t random;      /* generator state, different for each worker */
+  uint64_t operations;  /* written by the worker */
+} worker_t;
+
+/* Run `body` in workload->threads threads (in this one if it is one) and return the sum of operations. */
+uint64_t workload_run(const workload_t* workload, void (*body)(worker_t* worker));
+
+/* Memory of the harness itself: mapped, zero, never malloc'ed. */
+void* harness_map(size_t size);
+
+/* Say what is wrong and exit with 2. */
+_Noreturn void workload_fail(const char* what);
+
+/* Resident set now, in KiB. */
+size_t resident_kib(void);
+
+/* Sleep without touching the allocator. */
+void idle_ms(unsigned milliseconds);
+
+uint64_t now_ns(void);
+
+static inline uint64_t random_next(uint64_t* state) {
+  uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+  z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+  return z ^ (z >> 31);
+}
+
+static inline size_t random_below(uint64_t* state, size_t bound) {
+  return (size_t)(((random_next(state) >> 32) * (uint64_t)bound) >> 32);
+}
+
+/* Between 2^low and 2^high bytes, each doubling equally likely. */
+static inline size_t random_size(uint64_t* state, unsigned low, unsigned high) {
+  const size_t base = (size_t)1 << (low + random_below(state, high - low));
+  return base + random_below(state, base);
+}
+
+/* What programs ask for: mostly small, some medium, few big. */
+static inline size_t random_mixed_size(uint64_t* state) {
+  const size_t dice = random_below(state, 1000);
+  if (dice < 800) return random_size(state, 4, 9);    /* 16 .. 511 */
+  if (dice < 980) return random_size(state, 9, 12);   /* 512 .. 4095 */
+  if (dice < 998) return random_size(state, 12, 15);  /* 4 KiB .. 32 KiB */
+  return random_size(state, 15, 18);                  /* 32 KiB .. 256 KiB */
+}
+
+/* A stamped block: its size in the first word, a function of address and size in the last.  Bigger blocks
+   carry one word more per OS page, so that all of the memory is really used.  The smallest stamped block is
+   16 bytes. */
+void* stamped_alloc(size_t size);
+void stamp(void* block, size_t size);
+void stamp_check(const void* block);
+void stamped_free(void* block);
+
+#endif
