@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The seam: every atomic operation of the allocator is one of these, named by its memory order.
+   With MI_ATOMIC_SEAM the tests get control before each (atomic_seam) and so run the shipped code in
+   every interleaving, or stop one thread for ever at any of them.  Otherwise the seam is nothing. */
+#ifndef BASE_ATOMICS_H
+#define BASE_ATOMICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic(uint64_t) atomic_u64_t;
+typedef _Atomic(uint32_t) atomic_u32_t;
+typedef _Atomic(uintptr_t) atomic_word_t; /* pointers and thread tags */
+
+#ifndef MI_ATOMIC_SEAM
+#define MI_ATOMIC_SEAM 0
+#endif
+#if MI_ATOMIC_SEAM
+void atomic_seam(const volatile void* where); /* called before the operation on *where */
+#define SEAM(p) atomic_seam(p)
+#else
+#define SEAM(p) ((void)0)
+#endif
+
+#define load_relaxed(p) (SEAM(p), atomic_load_explicit((p), memory_order_relaxed))
+#define load_acquire(p) (SEAM(p), atomic_load_explicit((p), memory_order_acquire))
+#define load_seq_cst(p) (SEAM(p), atomic_load_explicit((p), memory_order_seq_cst))
+#define store_relaxed(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_relaxed))
+#define store_release(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_release))
+#define store_seq_cst(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_seq_cst))
+#define exchange_acq_rel(p, x) (SEAM(p), atomic_exchange_explicit((p), (x), memory_order_acq_rel))
+#define exchange_seq_cst(p, x) (SEAM(p), atomic_exchange_explicit((p), (x), memory_order_seq_cst))
+#define add_relaxed(p, x) (SEAM(p), atomic_fetch_add_explicit((p), (x), memory_order_relaxed))
+#define add_acq_rel(p, x) (SEAM(p), atomic_fetch_add_explicit((p), (x), memory_order_acq_rel))
+#define or_acq_rel(p, x) (SEAM(p), atomic_fetch_or_explicit((p), (x), memory_order_acq_rel))
+#define and_acq_rel(p, x) (SEAM(p), atomic_fetch_and_explicit((p), (x), memory_order_acq_rel))
+
+/* Compare and swap; on failure *expected holds what was found.  Weak: may fail for no reason, use in a loop. */
+#define cas_weak_acq_rel(p, expected, x) \
+  (SEAM(p), atomic_compare_exchange_weak_explicit((p), (expected), (x), memory_order_acq_rel, memory_order_acquire))
+#define cas_strong_acq_rel(p, expected, x) \
+  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_acq_rel, memory_order_acquire))
+#define cas_strong_seq_cst(p, expected, x) \
+  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_seq_cst, memory_order_seq_cst))
+
+#endif

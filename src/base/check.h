@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Invariants.  `check` costs nothing in a release build but still type-checks; a failed one says where and aborts. */
+#ifndef BASE_CHECK_H
+#define BASE_CHECK_H
+
+#include "base/compiler.h"
+#include "base/config.h"
+
+COLD void check_failed(const char* what, const char* file, int line);
+
+#define check(condition)                                                            \
+  do {                                                                              \
+    if (DEBUG_CHECKS && unlikely(!(condition))) check_failed(#condition, __FILE__, __LINE__); \
+  } while (0)
+
+#endif

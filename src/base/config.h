@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Every constant of the design, and the build's switches as constants for plain `if`s. */
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef MI_DEBUG
+#define MI_DEBUG 0
+#endif
+#ifndef MI_FREE_CHECKS
+#define MI_FREE_CHECKS 1
+#endif
+
+enum {
+  DEBUG_CHECKS = MI_DEBUG,      /* 1: cheap and whole-structure invariants run after every step */
+  FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
+
+  SLICE_SHIFT = 16,
+  SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
+  SEGMENT_SLICES = 64,           /* so a set of a segment's slices is one 64-bit word */
+  SEGMENT_SHIFT = SLICE_SHIFT + 6,
+  SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
+
+  WINDOW_SHIFT = 40, /* the window spans at most 1 TiB of addresses */
+
+  TABLE_ENTRY_SIZE = 128, /* one table entry per slice: 0.195 % */
+  CACHE_LINE = 64,
+
+  DIRECT_SIZE_MAX = 1024,       /* sizes served by pages_direct */
+  SMALL_BLOCK_MAX = 8 * 1024,   /* blocks of small pages */
+  MEDIUM_BLOCK_MAX = 32 * 1024, /* blocks of medium pages; above, a page is one block */
+};
+
+#define KiB ((size_t)1024)
+#define MiB (KiB * KiB)
+#define GiB (MiB * KiB)
+
+#define WINDOW_SLICES ((size_t)1 << (WINDOW_SHIFT - SLICE_SHIFT))
+#define WINDOW_SEGMENTS ((size_t)1 << (WINDOW_SHIFT - SEGMENT_SHIFT))
+
+/* No object may be larger: pointer differences inside it must be representable. */
+#define ALLOC_SIZE_MAX ((size_t)PTRDIFF_MAX)
+
+_Static_assert(SEGMENT_SLICES == 64, "a set of slices is one uint64_t");
+_Static_assert(sizeof(void*) == 8, "the window needs 64-bit addresses");
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages: making one, carving blocks, moving blocks between its lists, checking it.  Invariants are in page.h. */
+#include "page/page.h"
+
+#include <string.h>
+
+#include "os/os.h"
+#include "page/remote.h"
+
+enum {
+  CARVE_MIN = 4 * 1024,  /* bytes carved at a time: about one OS page, */
+  CARVE_MAX = 16 * 1024, /* and up to this once the page has proved to be used */
+};
+
+static size_t block_index(const page_t* page, const block_t* block) {
+  return (size_t)((const char*)block - page_start(page)) / page->stride;
+}
+
+static block_t* block_at(const page_t* page, size_t index) {
+  return (block_t*)(void*)(page_start(page) + index * page->stride);
+}
+
+void page_init(page_t* page, unsigned bin, zeroed_t memory) {
+  const size_t stride = bin_stride(bin);
+  const size_t slices = bin_page_slices(bin);
+  page->free = NULL;
+  page->local_free = NULL;
+  page->reciprocal = UINT64_MAX / stride + 1;
+  page->used = 0;
+  page->stride = (uint32_t)stride;
+  page->capacity = 0;
+  page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
+  page->bin = (uint8_t)bin;
+  page->flags = memory == MEMORY_ZERO ? PAGE_ZERO : 0;
+  page->retire_left = 0;
+  page->slices = (uint8_t)slices;
+  page->next = NULL;
+  page->prev = NULL;
+  page->key = bin == BIN_TINY ? os_random() | 1 : 0;
+  page->single_size = 0;
+  /* The version must go on counting over the lives of the entry; everything else starts anew. */
+  remote_reset(page);
+}
+
+/* Put the next few uncarved blocks into `free`, which is empty, in address order. */
+static void page_carve(page_t* page) {
+  const size_t left = (size_t)page->reserved - page->capacity;
+  const size_t carved = (size_t)page->capacity * page->stride;
+  const size_t bytes = max_size(CARVE_MIN, min_size(CARVE_MAX, carved / 2));
+  const size_t count = min_size(left, max_size(1, bytes / page->stride));
+  block_t* block = block_at(page, page->capacity);
+  block_t* const first = block;
+  check(count > 0 && page->free == NULL);
+  for (size_t i = 1; i < count; i++) {
+    block_t* const next = (block_t*)(void*)((char*)block + page->stride);
+    block_set_next(page, block, next);
+    block = next;
+  }
+  block_set_next(page, block, NULL);
+  page->free = first;
+  page->capacity = (uint16_t)(page->capacity + count);
+  if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
+}
+
+void page_collect_remote(page_t* page) {
+  if (page->free != NULL && page->local_free != NULL) return;
+  uint32_t count;
+  block_t* const list = remote_take(page, &count);
+  if (list == NULL) return;
+  check(count <= page->used);
+  page->used -= count;
+  if (page->local_free == NULL) {
+    page->local_free = list;
+  } else {
+    page->free = list;
+    page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+  }
+}
+
+bool page_refill(page_t* page) {
+  if (page->free != NULL) return true;
+  if (page->local_free == NULL) page_collect_remote(page);
+  if (page->local_free != NULL) {
+    page->free = page->local_free;
+    page->local_free = NULL;
+    page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+    return true;
+  }
+  if (page->capacity == page->reserved) return false;
+  page_carve(page);
+  return true;
+}
+
+void page_merge_lists(page_t* page) {
+  if (page->local_free == NULL) return;
+  page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+  if (page->free != NULL) {
+    block_t* tail = page->free;
+    for (size_t i = 0; i < page->capacity && block_next(page, tail) != NULL; i++) tail = block_next(page, tail);
+    block_set_next(page, tail, page->local_free);
+  } else {
+    page->free = page->local_free;
+  }
+  page->local_free = NULL;
+}
+
+/* ---- checking ---- */
+
+static bool block_is_valid(const page_t* page, const block_t* block) {
+  return (uintptr_t)block >= (uintptr_t)page_start(page) &&
+         (uintptr_t)block < (uintptr_t)page_start(page) + (size_t)page->slices * SLICE_SIZE &&
+         page_is_block(page, block);
+}
+
+static bool list_holds(const page_t* page, const block_t* list, const block_t* block) {
+  for (size_t i = 0; i <= page->capacity && list != NULL && block_is_valid(page, list); i++) {
+    if (list == block) return true;
+    list = block_next(page, list);
+  }
+  return false;
+}
+
+bool page_lists_block(const page_t* page, const block_t* block) {
+  return list_holds(page, page->local_free, block) || list_holds(page, page->free, block);
+}
+
+/* The length of a list, or more than capacity when it is broken. */
+static size_t list_length(const page_t* page, const block_t* list) {
+  size_t length = 0;
+  while (list != NULL && length <= page->capacity) {
+    if (!block_is_valid(page, list) || block_index(page, list) >= page->capacity) return SIZE_MAX / 4;
+    length++;
+    list = block_next(page, list);
+  }
+  return length;
+}
+
+bool page_is_valid(const page_t* page) {
+  const size_t listed = list_length(page, page->free) + list_length(page, page->local_free);
+  if (listed + page->used != page->capacity) return false; /* P1, P3 */
+  if (page->capacity > page->reserved) return false;       /* P2 */
+  return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
+}
+
+/* ---- after a fork ---- */
+
+typedef struct seen_s { uint64_t bits[(SLICE_SIZE / 8) / 64]; } seen_t;
+
+/* Note the blocks of a list that may be torn; stops at the first thing that cannot be a free block. */
+static void note_list(const page_t* page, const block_t* list, seen_t* seen) {
+  while (list != NULL && block_is_valid(page, list)) {
+    const size_t index = block_index(page, list);
+    if ((seen->bits[index / 64] >> (index % 64)) & 1) return;
+    seen->bits[index / 64] |= UINT64_C(1) << (index % 64);
+    list = block_next(page, list);
+  }
+}
+
+void page_rebuild(page_t* page) {
+  seen_t seen;
+  uint32_t count;
+  memset(&seen, 0, sizeof(seen));
+  note_list(page, page->free, &seen);
+  note_list(page, page->local_free, &seen);
+  note_list(page, remote_take(page, &count), &seen);
+  page->free = NULL;
+  page->local_free = NULL;
+  page->flags = 0;
+  page->retire_left = 0;
+  size_t live = 0;
+  size_t capacity = page->capacity;
+  for (size_t i = page->reserved; i-- > 0;) {
+    if ((seen.bits[i / 64] >> (i % 64)) & 1) {
+      block_t* const block = block_at(page, i);
+      block_set_mark(page, block);
+      block_set_next(page, block, page->free);
+      page->free = block;
+      capacity = max_size(capacity, i + 1);
+    } else if (i < capacity) {
+      live++;
+    }
+  }
+  page->capacity = (uint16_t)capacity;
+  page->used = (uint32_t)live;
+  check(page_is_valid(page));
+}

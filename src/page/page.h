@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* A page: 1 .. 16 slices holding blocks of one size class, of one heap, owned by one thread at a time; or one
+   big block (a "single").  The struct is the table entry of the page's first slice; entries of the other slices
+   stay zero, so no owner test ever succeeds on them.
+
+   Invariants (page_is_valid checks them in debug builds; L(x) is the length of list x):
+     P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free
+     P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
+     P3  every listed block lies inside the page, at a multiple of the stride
+     P4  blocks in `free` have mark 0 or their page's address; those in local_free and thread_free have the mark
+     P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
+
+   Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned page;
+   const = set before the page is published by its start bit; atomic = anybody, through the seam. */
+#ifndef PAGE_PAGE_H
+#define PAGE_PAGE_H
+
+#include "base/atomics.h"
+#include "base/bits.h"
+#include "base/check.h"
+#include "memory/window.h"
+#include "page/sizeclass.h"
+
+typedef struct page_s page_t;
+
+/* What stands in a free block.  8-byte blocks have no room for the mark. */
+typedef struct block_s {
+  struct block_s* next;
+  uintptr_t mark; /* the page's address while the block is free: freeing it again finds it there */
+} block_t;
+
+/* Values of owner_tag besides thread tags.  Thread tags are multiples of TAG_UNIT; the bits below are care
+   flags that make the fast compare in free fail. */
+enum {
+  TAG_NOBODY = 1,    /* thread_tag of a thread that is not attached, or is inside a slow path */
+  TAG_SINGLE = 2,    /* one big block: freed by whoever holds it, no owner */
+  TAG_ABANDONED = 4, /* no owner; the state in thread_free says so too */
+  TAG_UNIT = 8,
+  CARE_FULL = 1, /* the page is in the full list */
+  CARE_TINY = 2, /* 8-byte blocks: links are encoded, no mark */
+  CARE_MASK = TAG_UNIT - 1,
+};
+
+typedef enum page_flag_e {
+  PAGE_ZERO = 1,       /* what is not carved yet is zero */
+  PAGE_FRESH_ZERO = 2, /* the blocks in `free` are zero behind their first word */
+} page_flag_t;
+
+struct page_s {
+  atomic_word_t owner_tag; /* atomic; written by the owner */
+  block_t* free;           /* owner: allocation pops here, nothing else does */
+  block_t* local_free;     /* owner: the owner's frees */
+  uint64_t reciprocal;     /* const: ceil(2^64 / stride): x is a multiple of stride iff x * reciprocal < reciprocal */
+  uint32_t used;           /* owner: blocks that are not in free or local_free */
+  uint32_t stride;         /* const: distance of blocks (0 for a single) */
+  uint16_t capacity;       /* owner: blocks carved so far */
+  uint16_t reserved;       /* const: blocks that fit */
+  uint8_t bin;             /* const */
+  uint8_t flags;           /* owner: page_flag_t */
+  uint8_t retire_left;     /* owner: cadences until a retired page is released */
+  uint8_t slices;          /* const: 0 for a single */
+  page_t* next;            /* owner: queue links */
+  uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
+
+  atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
+  page_t* prev;                  /* owner */
+  atomic_word_t part;            /* atomic: the owning heap part; written by the owner */
+  atomic_word_t heap;            /* atomic: the heap the page belongs to */
+  uint64_t single_size;          /* single: usable bytes */
+  atomic_u32_t linked;           /* atomic: see heap/abandon.c */
+  atomic_u32_t abandoned_next;   /* atomic: slice index + 1 of the next page in the abandoned stack */
+};
+
+_Static_assert(sizeof(page_t) <= offsetof(table_entry_t, word), "the segment's word follows the page");
+_Static_assert(offsetof(page_t, thread_free) == CACHE_LINE, "remote frees do not touch the owner's line");
+
+static inline page_t* page_at(size_t slice) { return (page_t*)window_entry(slice); }
+
+static inline size_t page_slice(const page_t* page) {
+  return (size_t)((const table_entry_t*)page - window.table);
+}
+
+static inline char* page_start(const page_t* page) { return window_address(page_slice(page)); }
+
+static inline bool page_is_single(const page_t* page) {
+  return load_relaxed(&((page_t*)(uintptr_t)page)->owner_tag) == TAG_SINGLE;
+}
+
+static inline size_t page_slice_count(const page_t* page) {
+  return page->slices != 0 ? page->slices : div_up((size_t)page->single_size, SLICE_SIZE);
+}
+
+static inline size_t page_usable_size(const page_t* page) {
+  return page->slices != 0 ? bin_size(page->bin) : (size_t)page->single_size;
+}
+
+/* Links of free blocks, for every page; the fast paths use the plain field because their pages have key 0. */
+static inline block_t* block_next(const page_t* page, const block_t* block) {
+  return (block_t*)((uintptr_t)block->next ^ page->key);
+}
+static inline void block_set_next(const page_t* page, block_t* block, block_t* next) {
+  block->next = (block_t*)((uintptr_t)next ^ page->key);
+}
+static inline void block_set_mark(const page_t* page, block_t* block) {
+  if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = (uintptr_t)page;
+}
+
+/* Take a block: the page has one.  Its mark is cleared, so a stale one never accuses a later free. */
+static inline block_t* page_pop(page_t* page) {
+  block_t* const block = page->free;
+  page->used++;
+  page->free = block_next(page, block);
+  if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = 0;
+  return block;
+}
+
+/* The owner frees a block that has been checked. */
+static inline void page_push_local(page_t* page, block_t* block) {
+  block_set_mark(page, block);
+  block_set_next(page, block, page->local_free);
+  page->local_free = block;
+  page->used--;
+}
+
+/* Is p the start of a block of this page (of one that exists, not necessarily allocated)? */
+static inline bool page_is_block(const page_t* page, const void* p) {
+  const size_t offset = (size_t)((const char*)p - page_start(page));
+  return offset % page->stride == 0 && offset / page->stride < page->reserved;
+}
+
+typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;
+
+/* Make the claimed slices a page of `bin`, owned by nobody yet, with nothing carved. */
+void page_init(page_t* page, unsigned bin, zeroed_t memory);
+
+/* Make sure that page->free holds a block: adopt local_free, else thread_free, else carve.  False: full. */
+bool page_refill(page_t* page);
+
+/* Move what other threads freed into the owner's lists without ever walking thread_free. */
+void page_collect_remote(page_t* page);
+
+/* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
+void page_merge_lists(page_t* page);
+
+/* Is the block in `free` or `local_free`?  Confirms a double-free mark; walks at most capacity blocks. */
+bool page_lists_block(const page_t* page, const block_t* block);
+
+/* All invariants above; owner only. */
+bool page_is_valid(const page_t* page);
+
+/* Rebuild a page whose owner vanished in a fork: its lists may be torn.  Live blocks are those that no valid
+   list holds; afterwards the page is as an owner leaves it before abandoning. */
+void page_rebuild(page_t* page);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* See remote.h for the word, its states and edges.
+
+   Orders.  Every CAS here is acq_rel and pairs with the others on the same word:
+     release  by a pusher: its writes to the block (and the program's last ones) come before the owner's reuse;
+              by an abandoning owner: all its writes to the page come before the claimer's reads
+     acquire  by the taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED) */
+#include "page/remote.h"
+
+enum { HEAD_BITS = 20, COUNT_SHIFT = 30, STATE_SHIFT = 46, VERSION_SHIFT = 48 };
+#define HEAD_MASK ((UINT64_C(1) << HEAD_BITS) - 1)
+#define COUNT_ONE (UINT64_C(1) << COUNT_SHIFT)
+#define LIST_MASK (HEAD_MASK | (UINT64_C(0xFFFF) << COUNT_SHIFT))
+#define STATE_MASK (UINT64_C(3) << STATE_SHIFT)
+#define VERSION_ONE (UINT64_C(1) << VERSION_SHIFT)
+
+_Static_assert(PAGE_SLICES_MAX * (SLICE_SIZE / 8) < 1 << HEAD_BITS, "a head must fit");
+
+static block_t* head_block(const page_t* page, uint64_t word) {
+  const uint64_t head = word & HEAD_MASK;
+  return head == 0 ? NULL : (block_t*)(void*)(page_start(page) + (head - 1) * 8);
+}
+
+static uint64_t with_head(const page_t* page, uint64_t word, const block_t* block) {
+  const uint64_t offset = (uint64_t)((const char*)block - page_start(page));
+  return (word & ~HEAD_MASK) | (offset / 8 + 1);
+}
+
+static uint64_t with_state(uint64_t word, remote_state_t state) {
+  return (word & ~STATE_MASK) | ((uint64_t)state << STATE_SHIFT);
+}
+
+static uint64_t with_count(uint64_t word, uint32_t count) {
+  return (word & ~(UINT64_C(0xFFFF) << COUNT_SHIFT)) | ((uint64_t)count << COUNT_SHIFT);
+}
+
+void remote_reset(page_t* page) {
+  const uint64_t word = load_relaxed(&page->thread_free);
+  store_relaxed(&page->thread_free, (word | (VERSION_ONE - 1)) + 1);
+}
+
+remote_verdict_t remote_free(page_t* page, block_t* block) {
+  uint64_t word = load_acquire(&page->thread_free);
+  uint64_t next;
+  remote_verdict_t verdict;
+  block_set_mark(page, block);
+  do {
+    if (remote_state(word) == REMOTE_DELAYED) {
+      next = with_state(word, REMOTE_DELAYING);
+      verdict = REMOTE_SIGNAL;
+      continue;
+    }
+    block_set_next(page, block, head_block(page, word));
+    next = with_head(page, word, block);
+    if (remote_state(word) != REMOTE_ABANDONED) {
+      next += COUNT_ONE;
+      verdict = REMOTE_DONE;
+    } else {
+      next -= COUNT_ONE;
+      verdict = remote_count(next) == 0 ? REMOTE_LAST : REMOTE_UNOWNED;
+      if (verdict == REMOTE_LAST) next = with_state(next, REMOTE_NORMAL) + VERSION_ONE;
+    }
+  } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  return verdict;
+}
+
+void remote_signalled(page_t* page) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  while (remote_state(word) == REMOTE_DELAYING) {
+    if (cas_weak_acq_rel(&page->thread_free, &word, with_state(word, REMOTE_NORMAL))) return;
+  }
+}
+
+block_t* remote_take(page_t* page, uint32_t* count) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  while ((word & HEAD_MASK) != 0) {
+    if (cas_weak_acq_rel(&page->thread_free, &word, word & ~LIST_MASK)) break;
+  }
+  check(remote_state(word) != REMOTE_ABANDONED);
+  *count = remote_count(word);
+  return head_block(page, word);
+}
+
+bool remote_arm(page_t* page) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  do {
+    if ((word & HEAD_MASK) != 0) return false;
+  } while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word, REMOTE_DELAYED)));
+  return true;
+}
+
+void remote_disarm(page_t* page) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  while (remote_state(word) == REMOTE_DELAYED) {
+    if (cas_weak_acq_rel(&page->thread_free, &word, with_state(word, REMOTE_NORMAL))) return;
+  }
+}
+
+bool remote_abandon(page_t* page) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  uint64_t next;
+  check(page->local_free == NULL);
+  do {
+    const uint32_t live = page->used - remote_count(word);
+    if (live == 0) return false;
+    next = with_state(with_count(word, live), REMOTE_ABANDONED);
+  } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  return true;
+}
+
+bool remote_claim(page_t* page) {
+  uint64_t word = load_acquire(&page->thread_free);
+  do {
+    if (remote_state(word) != REMOTE_ABANDONED) return false;
+  } while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
+  page->used = remote_count(word);
+  page->local_free = head_block(page, word);
+  return true;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Remote frees: the one atomic word `thread_free` of a page.
+
+     63       48 47      46 45       30 29 ...... 20 19 ....... 0
+     | version  | state    | count     | (0)        | head       |
+       head     offset / 8 + 1 of the first block in the list, 0: none
+       count    owned page: blocks in the list;  abandoned page: live blocks that are left
+       state    NORMAL | DELAYED | DELAYING | ABANDONED
+       version  grows with every claim, so a stale claim fails
+
+     NORMAL    --remote_free-->   NORMAL      push the block: one CAS
+     DELAYED   --remote_free-->   DELAYING    a full page's first remote free: the block goes to the owner's
+     DELAYING  --remote_signalled--> NORMAL   thread_delayed_free list instead: one signal per full page
+     DELAYING  --remote_free-->   DELAYING    others push as in NORMAL; nobody waits
+     NORMAL, DELAYING --remote_arm--> DELAYED owner: the page is full (only while the list is empty)
+     DELAYED   --remote_disarm--> NORMAL      owner: the page left the full list
+     any owned --remote_abandon--> ABANDONED  owner: gives the page up; count becomes the live blocks
+     ABANDONED --remote_free-->   ABANDONED   push; or NORMAL when that was the last live block: the freeing
+                                              thread then owns an empty page and releases it
+     ABANDONED --remote_claim-->  NORMAL      whoever wins the CAS owns the page
+
+   The push and the test of the state are one CAS, so no last free is lost.  The list is only ever taken whole
+   (remote_take), so a push needs no protection against ABA. */
+#ifndef PAGE_REMOTE_H
+#define PAGE_REMOTE_H
+
+#include "page/page.h"
+
+typedef enum remote_state_e { REMOTE_NORMAL, REMOTE_DELAYED, REMOTE_DELAYING, REMOTE_ABANDONED } remote_state_t;
+
+/* What the caller of remote_free has to do next. */
+typedef enum remote_verdict_e {
+  REMOTE_DONE,      /* nothing */
+  REMOTE_SIGNAL,    /* not pushed: push it on the owning part's delayed list, then call remote_signalled */
+  REMOTE_LAST,      /* pushed, the page is empty and now belongs to the caller */
+  REMOTE_UNOWNED,   /* pushed into an abandoned page that has live blocks left */
+} remote_verdict_t;
+
+static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }
+static inline uint32_t remote_count(uint64_t word) { return (uint32_t)((word >> 30) & 0xFFFF); }
+
+/* A new page: NORMAL, empty; the version goes on over the lives of the table entry. */
+void remote_reset(page_t* page);
+
+remote_verdict_t remote_free(page_t* page, block_t* block);
+void remote_signalled(page_t* page);
+
+/* Owner.  The list, and its length in *count; leaves the state. */
+block_t* remote_take(page_t* page, uint32_t* count);
+
+/* Owner.  False when the list is not empty: collect it, the page is not full. */
+bool remote_arm(page_t* page);
+void remote_disarm(page_t* page);
+
+/* Owner, after page_merge_lists.  False: the page has no live block left and still belongs to the caller. */
+bool remote_abandon(page_t* page);
+
+/* Anybody.  True: the caller owns the page; page->used and page->local_free are set, the list is empty. */
+bool remote_claim(page_t* page);
+
+#endif
