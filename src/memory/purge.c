@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Protocol of one purge: claim a run of free dirty slices by CAS on FREE, drop its memory in one call, mark it
+   zero and not dirty, release it.  The purger is a claimer like any other, so nothing else needs to know.
+
+     dirty --purge_segment: segment_claim_bits--> claimed --os_purge--> fresh
+                                                          --EINVAL (locked memory)--> stale: not tried again
+
+   Protocol of ageing: time runs in periods.  Releases mark slices in the word of the period's parity: the young
+   word.  The other word, the old one, holds slices released before the period began.  When a period has lasted
+   for a delay the old word is drained, and then the next period begins: the empty word is young, the young one
+   old.  So no bit ever moves between the words, and S1 holds.
+
+     IDLE (cursor 0) --delay over: cursor = segments--> DRAINING (segments below cursor are still to visit)
+     DRAINING --drain(): highest first, each visitor lowers the cursor--> IDLE, period + 1
+
+   Several threads may drain at once; what they do twice is harmless, and none waits for another.  A slice that is
+   released with the parity of a period just over is purged one period early or late. */
+#include "memory/purge.h"
+
+#include "memory/counters.h"
+#include "memory/summary.h"
+#include "os/os.h"
+
+enum {
+  DELAY_DEFAULT_MS = 100,
+  VISIT_SLICES = 16,        /* 1 MiB */
+  BUDGET_SLICES = 64,       /* 4 MiB, or ... */
+  BUDGET_CLAIMED_SHARE = 4, /* ... this part of the claimed memory */
+  BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds */
+  SOON = 10,                /* purge delays within which a reuse counts as one */
+};
+
+/* Which dirty slices to purge. */
+typedef enum purge_what_e { PURGE_OLD, PURGE_ALL } purge_what_t;
+
+static struct {
+  _Atomic(long) delay;
+  atomic_u32_t mode;
+  atomic_u64_t period;     /* number of the current period */
+  atomic_u64_t due;        /* time from which the next one may begin */
+  atomic_word_t cursor;    /* 0, or 1 + the highest segment that the running drain has not visited */
+  atomic_word_t boost;     /* slices added to the budget */
+  atomic_word_t reused;    /* dirty slices claimed since the boost was last looked at ... */
+  atomic_u64_t boost_time; /* ... at this time */
+} state = {.delay = DELAY_DEFAULT_MS};
+
+void purge_set_delay(long ms) { store_relaxed(&state.delay, ms); }
+long purge_delay(void) { return load_relaxed(&state.delay); }
+void purge_set_mode(purge_mode_t mode) { store_relaxed(&state.mode, (uint32_t)mode); }
+
+static bool is_inline(void) { return load_relaxed(&state.mode) == PURGE_INLINE; }
+
+static segment_word_t word_of(uint64_t period) { return period % 2 == 0 ? WORD_DIRTY_EVEN : WORD_DIRTY_ODD; }
+
+segment_word_t purge_young_word(void) { return word_of(load_relaxed(&state.period)); }
+
+/* ---- one purge ---- */
+
+/* Slices claimed by this thread: give their memory back and free them. */
+static void purge_and_release(size_t segment, uint64_t bits, size_t count) {
+  const size_t first = segment * SEGMENT_SLICES + bit_lowest(bits);
+  const size_t dirty = bit_count(segment_dirty(segment) & bits);
+  const int error = os_purge(window_address(first), count * SLICE_SIZE);
+  counter_add(&memory_counters.purge_calls, 1);
+  counter_subtract(&memory_counters.dirty, (uint64_t)dirty * SLICE_SIZE);
+  segment_clear(segment, WORD_DIRTY_EVEN, bits);
+  segment_clear(segment, WORD_DIRTY_ODD, bits);
+  if (error == 0) {
+    counter_add(&memory_counters.purged, (uint64_t)count * SLICE_SIZE);
+    segment_set(segment, WORD_ZERO, bits);
+    segment_set(segment, WORD_PURGED, bits);
+    store_relaxed(segment_word(segment, WORD_PURGE_TIME), os_now_ms());
+  }
+  segment_release(segment, bits);
+  summary_publish(segment);
+}
+
+/* The highest run of adjacent bits, at most `most` of them; set != 0. */
+static uint64_t highest_run(uint64_t set, size_t most) {
+  const unsigned top = bit_highest(set);
+  const uint64_t holes = ~(set << (63 - top));
+  const unsigned run = holes == 0 ? 64 : 63 - bit_highest(holes);
+  const unsigned count = (unsigned)min_size(run, most);
+  return bit_range(top + 1 - count, count);
+}
+
+static uint64_t purgeable(size_t segment, purge_what_t what) {
+  const uint64_t free = load_acquire(segment_word(segment, WORD_FREE)); /* partner: segment_release */
+  if (what == PURGE_ALL) return free & segment_dirty(segment);
+  return free & load_relaxed(segment_word(segment, word_of(load_relaxed(&state.period) + 1)));
+}
+
+/* Purge at most `most` slices of a segment, the highest first; returns how many. */
+static size_t purge_segment(size_t segment, purge_what_t what, size_t most) {
+  size_t done = 0;
+  uint64_t set = purgeable(segment, what);
+  while (set != 0 && done < most) {
+    const uint64_t run = highest_run(set, most - done);
+    if (segment_claim_bits(segment, run)) {
+      done += bit_count(run);
+      purge_and_release(segment, run, bit_count(run));
+    }
+    set = purgeable(segment, what) & (run - 1); /* below this run: each is tried once */
+  }
+  return done;
+}
+
+void purge_claimed(size_t slice, size_t count) {
+  for (piece_t p = piece_first(slice, slice + count); p.bits != 0; p = piece_next(p)) {
+    purge_and_release(p.segment, p.bits, bit_count(p.bits));
+  }
+}
+
+/* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again. */
+static size_t purge_highest(size_t most) {
+  size_t done = 0;
+  size_t s = window_segments();
+  while (done < most && s-- > 0) {
+    s = summary_highest(HINT_DIRTY, s);
+    if (s == SLICE_NONE) break;
+    done += purge_segment(s, PURGE_ALL, most - done);
+    if (!summary_holds(HINT_DIRTY, s)) summary_refute(HINT_DIRTY, s);
+  }
+  return done;
+}
+
+size_t purge_all(void) { return purge_highest(WINDOW_SLICES) * SLICE_SIZE; }
+
+/* ---- the budget ---- */
+
+/* When little of what the boost keeps was claimed again, halve it. */
+static void decay_boost(uint64_t now) {
+  const size_t boost = load_relaxed(&state.boost);
+  const uint64_t last = load_relaxed(&state.boost_time);
+  if (boost == 0 || now - last < (uint64_t)purge_delay() * SOON) return;
+  store_relaxed(&state.boost_time, now); /* a hint: two threads that halve at once do no harm */
+  if (load_relaxed(&state.reused) < boost / 2) store_relaxed(&state.boost, boost / 2);
+  store_relaxed(&state.reused, 0);
+}
+
+void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
+  if (dirty > 0) add_relaxed(&state.reused, dirty);
+  if (purged == 0 || !is_inline()) return;
+  const uint64_t now = os_now_ms();
+  if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
+  const size_t boost = load_relaxed(&state.boost);
+  store_relaxed(&state.boost, min_size(boost + purged, BOOST_SLICES)); /* a hint: a lost update does no harm */
+  store_relaxed(&state.boost_time, now);
+}
+
+static size_t budget(void) {
+  const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;
+  return max_size(BUDGET_SLICES, claimed / BUDGET_CLAIMED_SHARE) + load_relaxed(&state.boost);
+}
+
+void purge_over_budget(size_t slices) {
+  if (!is_inline() || purge_delay() < 0) return;
+  const size_t dirty = (size_t)load_relaxed(&memory_counters.dirty) / SLICE_SIZE;
+  const size_t allowed = budget();
+  if (dirty <= allowed) return;
+  /* At least a visit's worth, so that a burst of small releases costs few calls. */
+  purge_highest(max_size(VISIT_SLICES, min_size(dirty - allowed, 2 * slices)));
+}
+
+/* ---- age ---- */
+
+/* Continue the running drain, by at most `most` slices; the last visitor begins the next period. */
+static void drain(size_t most, uint64_t now) {
+  uintptr_t cursor = load_relaxed(&state.cursor);
+  while (cursor > 0 && most > 0) {
+    const size_t s = summary_highest(HINT_DIRTY, cursor - 1);
+    const size_t done = s == SLICE_NONE ? 0 : purge_segment(s, PURGE_OLD, most);
+    most -= done;
+    if (most == 0) return; /* perhaps more in this segment: the next visit looks there first */
+    if (s != SLICE_NONE && !summary_holds(HINT_DIRTY, s)) summary_refute(HINT_DIRTY, s);
+    const uintptr_t next = s == SLICE_NONE ? 0 : s;
+    if (cas_strong_acq_rel(&state.cursor, &cursor, next)) {
+      cursor = next;
+      if (next == 0) {
+        store_relaxed(&state.due, now + (uint64_t)purge_delay());
+        add_relaxed(&state.period, 1); /* parity is a hint: nothing is ordered by it */
+      }
+    }
+  }
+}
+
+static void begin_drain(void) {
+  uintptr_t idle = 0;
+  cas_strong_acq_rel(&state.cursor, &idle, window_segments());
+}
+
+void purge_due(void) {
+  if (!is_inline() || load_relaxed(&memory_counters.dirty) == 0 || purge_delay() < 0) return;
+  const uint64_t now = os_now_ms();
+  if (load_relaxed(&state.cursor) == 0) {
+    if (now < load_relaxed(&state.due)) return;
+    begin_drain();
+    decay_boost(now);
+  }
+  drain(VISIT_SLICES, now);
+}
+
+void purge_period(void) {
+  begin_drain();
+  drain(WINDOW_SLICES, os_now_ms());
+}
+
+void purge_after_fork(void) {
+  store_relaxed(&state.cursor, 0);
+  store_relaxed(&state.due, 0);
+  purge_set_mode(PURGE_INLINE);
+}

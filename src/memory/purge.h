@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Giving memory of free slices back to the OS; the addresses stay ours.
+
+   Two reasons to purge.  Age: what stays free and dirty for one to two purge delays leaves.  Budget: a process
+   without a scavenger may never call again, so it never keeps more dirty memory than a budget, which grows when
+   purged slices turn out to be claimed again soon, and shrinks when dirty ones are not. */
+#ifndef MEMORY_PURGE_H
+#define MEMORY_PURGE_H
+
+#include "memory/segment.h"
+
+/* Milliseconds from free to purge; 0: at once, -1: never. */
+void purge_set_delay(long ms);
+long purge_delay(void);
+
+/* Who purges by age: the threads that call the allocator, or the scavenger. */
+typedef enum purge_mode_e { PURGE_INLINE, PURGE_BACKGROUND } purge_mode_t;
+void purge_set_mode(purge_mode_t mode);
+
+/* A visit from a slow path: purge what is due, at most 1 MiB.  Costs next to nothing when nothing is due. */
+void purge_due(void);
+
+/* Purge everything that is free, now; returns bytes. */
+size_t purge_all(void);
+
+/* The scavenger's visit: everything that is old; then what is young becomes old. */
+void purge_period(void);
+
+/* ---- for memory/slices.c ---- */
+
+/* The word that marks slices released now. */
+segment_word_t purge_young_word(void);
+
+/* Claimed slices whose memory is to go at once: purge, then free them. */
+void purge_claimed(size_t slice, size_t count);
+
+/* `slices` were released dirty: stay within the budget; at most 1 MiB or twice what was released. */
+void purge_over_budget(size_t slices);
+
+/* A claim took `dirty` dirty slices and `purged` that were purged at `time`. */
+void purge_observe_claim(size_t dirty, size_t purged, uint64_t time);
+
+/* In a forked child, by its only thread. */
+void purge_after_fork(void);
+
+#endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Searching, claiming and releasing runs of slices.
+
+   A run of up to 64 slices lies inside one segment and is claimed by one CAS.  Longer runs, and those aligned to
+   more than a segment, start at a segment, take whole free ones and a part of a last one; they are claimed segment
+   by segment, lowest first, and given back when one of them is gone.  When nothing fits, the thread grows the
+   window and takes its run out of the new extent before anybody else sees that: growing needs no second search.
+
+   How hard to look: hints of the level just below the run's size may name segments whose run is too short, so
+   only a constant number of those is looked at; then the level above, where every true hint fits.  False hints
+   do not count: each was paid for by the release that set it, and is cleared when found. */
+#include "memory/slices.h"
+
+#include "base/check.h"
+#include "memory/counters.h"
+#include "memory/purge.h"
+#include "memory/scavenger.h"
+#include "memory/summary.h"
+#include "os/os.h"
+
+enum {
+  PROBES = 16,         /* segments with too short a run looked at in a search */
+  HUGE_EFFORT = 256,   /* segments looked at for a run of segments, plus four times its length */
+  COMMIT_SLICES = 16,  /* committed together: 1 MiB, or ... */
+  COMMIT_WHOLE_FROM = 32 * 1024 * 1024, /* ... whole segments once so much is claimed */
+};
+
+/* ---- claiming ---- */
+
+/* Claimed slices become free again, unchanged. */
+static void give_back(size_t first, size_t end) {
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    segment_release(p.segment, p.bits);
+    summary_publish(p.segment);
+  }
+}
+
+/* Claim exactly these slices, or none. */
+static bool claim_exactly(size_t first, size_t end) {
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    if (p.segment < window_segments() && window_segment_ready(p.segment) &&
+        segment_claim_bits(p.segment, p.bits)) {
+      continue;
+    }
+    give_back(first, max_size(first, p.segment * SEGMENT_SLICES));
+    return false;
+  }
+  return true;
+}
+
+/* Claim the run in the lowest segment that the hints name, or SLICE_NONE. */
+static size_t claim_hinted(run_t run, claim_kind_t kind, unsigned level) {
+  const unsigned hint = (kind == CLAIM_DIRTY ? HINT_DIRTY : HINT_RUN) + level;
+  size_t from = 0;
+  for (int probes = PROBES; probes > 0;) {
+    const size_t s = summary_lowest(hint, from);
+    if (s == SLICE_NONE) return SLICE_NONE;
+    const unsigned first = segment_claim_run(s, run, kind);
+    if (first != NO_RUN) return s * SEGMENT_SLICES + first;
+    if (summary_holds(hint, s)) {
+      probes--;
+    } else {
+      summary_refute(hint, s);
+    }
+    from = s + 1;
+  }
+  return SLICE_NONE;
+}
+
+/* A run inside a segment. */
+static size_t claim_short(run_t run) {
+  const unsigned fits_perhaps = bit_highest(run.count);
+  const unsigned span = run.count + run.stride - 1;
+  const unsigned fits_surely = span <= 1 ? 0 : (unsigned)min_size(bit_highest(span - 1) + 1, RUN_LEVELS - 1);
+  for (claim_kind_t kind = CLAIM_DIRTY; kind <= CLAIM_ANY; kind++) {
+    size_t slice = claim_hinted(run, kind, fits_perhaps);
+    if (slice == SLICE_NONE && fits_surely != fits_perhaps) slice = claim_hinted(run, kind, fits_surely);
+    if (slice != SLICE_NONE) return slice;
+  }
+  return SLICE_NONE;
+}
+
+/* The first segment in which slices of [first, end) are not free, or SLICE_NONE. */
+static size_t obstacle(size_t first, size_t end) {
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    if (p.segment >= window_segments() || !window_segment_ready(p.segment)) return p.segment;
+    if ((load_relaxed(segment_word(p.segment, WORD_FREE)) & p.bits) != p.bits) return p.segment;
+  }
+  return SLICE_NONE;
+}
+
+/* A run that starts at a segment. */
+static size_t claim_long(size_t count, size_t alignment) {
+  const unsigned hint = HINT_RUN + bit_highest(min_size(count, SEGMENT_SLICES));
+  size_t from = 0;
+  size_t effort = HUGE_EFFORT + 4 * count / SEGMENT_SLICES;
+  while (effort > 0) {
+    const size_t s = summary_lowest(hint, from);
+    if (s == SLICE_NONE) return SLICE_NONE;
+    const size_t first = s * SEGMENT_SLICES;
+    const size_t padding = window_padding(s, alignment);
+    if (padding > 0) {
+      from = s + padding;
+      effort--;
+      continue;
+    }
+    const size_t bad = obstacle(first, first + count);
+    if (bad == SLICE_NONE) {
+      if (claim_exactly(first, first + count)) return first;
+      effort--; /* another thread took a part meanwhile: look again */
+    } else {
+      effort -= min_size(effort, bad - s + 1);
+      if (bad == s && !summary_holds(hint, s)) summary_refute(hint, s);
+      from = bad + 1;
+    }
+  }
+  return SLICE_NONE;
+}
+
+static size_t claim_from_new_extent(size_t count, size_t alignment) {
+  extent_t extent;
+  if (!window_grow(div_up(count, SEGMENT_SLICES), alignment, &extent)) return SLICE_NONE;
+  segment_place(extent.first, extent.count);
+  const size_t first = (extent.first + window_padding(extent.first, alignment)) * SEGMENT_SLICES;
+  give_back(extent.first * SEGMENT_SLICES, first);
+  give_back(first + count, (extent.first + extent.count) * SEGMENT_SLICES);
+  return first;
+}
+
+static size_t claim_somewhere(size_t count, size_t alignment) {
+  size_t slice = SLICE_NONE;
+  if (count <= SEGMENT_SLICES && alignment <= SEGMENT_SIZE) {
+    const size_t stride = max_size(alignment / SLICE_SIZE, 1);
+    slice = claim_short((run_t){(unsigned)count, (unsigned)stride});
+  } else {
+    slice = claim_long(count, alignment);
+  }
+  return slice != SLICE_NONE ? slice : claim_from_new_extent(count, alignment);
+}
+
+/* ---- committing ---- */
+
+static bool commit_range(size_t first, size_t end) {
+  counter_add(&memory_counters.commit_calls, 1);
+  if (os_commit(window_address(first), (end - first) * SLICE_SIZE) != 0) return false;
+  size_t fresh = 0;
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    const uint64_t before = or_acq_rel(segment_word(p.segment, WORD_COMMITTED), p.bits);
+    fresh += bit_count(p.bits & ~before);
+  }
+  counter_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
+  return true;
+}
+
+/* Make claimed slices usable, and their neighbours with them: COMMITTED is the one word that others than the
+   claimer set, since it only says what is so, and committing is idempotent. */
+static bool commit(size_t first, size_t end) {
+  uint64_t missing = 0;
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    missing |= p.bits & ~load_acquire(segment_word(p.segment, WORD_COMMITTED)); /* partner: commit_range */
+  }
+  if (missing == 0) return true;
+  const bool small = load_relaxed(&memory_counters.claimed) < COMMIT_WHOLE_FROM;
+  const size_t group = small ? COMMIT_SLICES : SEGMENT_SLICES;
+  return commit_range(align_down(first, group), align_up(end, group)) || commit_range(first, end);
+}
+
+/* ---- the interface ---- */
+
+static void count_claimed(size_t slices) {
+  const uint64_t bytes = (uint64_t)slices * SLICE_SIZE;
+  const uint64_t now = add_relaxed(&memory_counters.claimed, bytes) + bytes;
+  uint64_t peak = load_relaxed(&memory_counters.claimed_peak);
+  while (peak < now && !cas_weak_acq_rel(&memory_counters.claimed_peak, &peak, now)) continue;
+}
+
+/* Claimed and committed: read what the slices are, and clear it. */
+static void take(size_t first, size_t end, claim_t* claim) {
+  size_t dirty = 0;
+  size_t purged = 0;
+  uint64_t purge_time = 0;
+  *claim = (claim_t){first, end - first, true};
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    claim->zero &= (load_relaxed(segment_word(p.segment, WORD_ZERO)) & p.bits) == p.bits;
+    dirty += bit_count(segment_dirty(p.segment) & p.bits);
+    const unsigned again = bit_count(load_relaxed(segment_word(p.segment, WORD_PURGED)) & p.bits);
+    if (again > 0) purge_time = load_relaxed(segment_word(p.segment, WORD_PURGE_TIME));
+    purged += again;
+    segment_clear(p.segment, WORD_ZERO, p.bits);
+    segment_clear(p.segment, WORD_DIRTY_EVEN, p.bits);
+    segment_clear(p.segment, WORD_DIRTY_ODD, p.bits);
+    segment_clear(p.segment, WORD_PURGED, p.bits);
+  }
+  count_claimed(end - first);
+  if (dirty > 0) counter_subtract(&memory_counters.dirty, (uint64_t)dirty * SLICE_SIZE);
+  if (dirty + purged > 0) purge_observe_claim(dirty, purged, purge_time);
+}
+
+bool slices_claim(size_t count, size_t alignment, claim_t* claim) {
+  check(is_power_of_two(alignment));
+  if (count == 0 || count > WINDOW_SLICES || alignment > WINDOW_SLICES * SLICE_SIZE) return false;
+  const size_t first = claim_somewhere(count, alignment);
+  if (first == SLICE_NONE) return false;
+  if (!commit(first, first + count)) {
+    give_back(first, first + count);
+    return false;
+  }
+  take(first, first + count, claim);
+  return true;
+}
+
+bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
+  const size_t first = slice + count;
+  if (more == 0 || more > WINDOW_SLICES || !claim_exactly(first, first + more)) return false;
+  if (!commit(first, first + more)) {
+    give_back(first, first + more);
+    return false;
+  }
+  take(first, first + more, claim);
+  return true;
+}
+
+void slices_release(size_t slice, size_t count) {
+  const size_t end = slice + count;
+  counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
+  if (purge_delay() == 0) {
+    purge_claimed(slice, count);
+    return;
+  }
+  const segment_word_t young = purge_young_word();
+  counter_add(&memory_counters.dirty, (uint64_t)count * SLICE_SIZE); /* before a claim can subtract it */
+  for (piece_t p = piece_first(slice, end); p.bits != 0; p = piece_next(p)) {
+    check((load_relaxed(segment_word(p.segment, WORD_STARTS)) & p.bits) == 0);
+    segment_set(p.segment, young, p.bits);
+    segment_release(p.segment, p.bits);
+    summary_publish(p.segment);
+  }
+  scavenger_notify();
+  purge_over_budget(count);
+  purge_due();
+}
+
+/* ---- starts ---- */
+
+void slices_set_start(size_t slice) {
+  const size_t segment = slice / SEGMENT_SLICES;
+  atomic_u64_t* const word = segment_word(segment, WORD_STARTS);
+  uint64_t starts = load_relaxed(word);
+  /* seq_cst: before the look at the hint, as in segment_release. */
+  while (!cas_strong_seq_cst(word, &starts, starts | UINT64_C(1) << slice % SEGMENT_SLICES)) continue;
+  summary_set(HINT_STARTS, segment);
+}
+
+void slices_clear_start(size_t slice) {
+  segment_clear(slice / SEGMENT_SLICES, WORD_STARTS, UINT64_C(1) << slice % SEGMENT_SLICES);
+}
+
+size_t slices_find_start(size_t slice) {
+  size_t s = slice / SEGMENT_SLICES;
+  const unsigned at = (unsigned)(slice % SEGMENT_SLICES);
+  if (s >= window_segments() || !window_segment_ready(s)) return SLICE_NONE;
+  if ((load_acquire(segment_word(s, WORD_FREE)) >> at & 1) != 0) return SLICE_NONE;
+  uint64_t starts = load_acquire(segment_word(s, WORD_STARTS)) & bit_range(0, at + 1);
+  while (starts == 0 && s > 0) {
+    s = summary_highest(HINT_STARTS, s - 1);
+    if (s == SLICE_NONE) return SLICE_NONE;
+    starts = load_acquire(segment_word(s, WORD_STARTS));
+    if (starts == 0) summary_refute(HINT_STARTS, s);
+  }
+  return starts == 0 ? SLICE_NONE : s * SEGMENT_SLICES + bit_highest(starts);
+}
+
+/* ---- after a fork ---- */
+
+/* Slices of the segment that pages cover; `covered` is where the page that ends last does so. */
+static uint64_t covered_slices(size_t segment, page_slices_fn* page_slices, size_t* covered) {
+  const size_t first = segment * SEGMENT_SLICES;
+  uint64_t starts = load_relaxed(segment_word(segment, WORD_STARTS));
+  uint64_t bits = 0;
+  for (size_t i = 0; i < SEGMENT_SLICES; i++) {
+    if ((starts >> i & 1) != 0) {
+      const size_t count = page_slices(window_entry(first + i));
+      if (count == 0) slices_clear_start(first + i);
+      *covered = max_size(*covered, first + i + count);
+    }
+    if (first + i < *covered) bits |= UINT64_C(1) << i;
+  }
+  return bits;
+}
+
+void memory_after_fork(page_slices_fn* page_slices) {
+  size_t covered = 0;
+  uint64_t claimed = 0;
+  uint64_t dirty = 0;
+  purge_after_fork();
+  scavenger_after_fork();
+  for (size_t s = 0; s < window_segments(); s++) {
+    if (!window_segment_ready(s) || load_acquire(segment_word(s, WORD_PLACED)) == 0) continue;
+    const uint64_t used = covered_slices(s, page_slices, &covered);
+    const uint64_t free = load_relaxed(segment_word(s, WORD_FREE));
+    const uint64_t lost = ~(used | free) & load_relaxed(segment_word(s, WORD_COMMITTED));
+    const uint64_t fresh = ~(used | free) & ~lost; /* never usable, so still zero */
+    segment_clear(s, WORD_ZERO, lost);
+    segment_set(s, WORD_ZERO, fresh);
+    segment_clear(s, WORD_DIRTY_ODD, lost | used);
+    segment_clear(s, WORD_DIRTY_EVEN, lost | used);
+    segment_set(s, WORD_DIRTY_EVEN, lost);
+    if ((lost | fresh) != 0) segment_release(s, lost | fresh);
+    claimed += bit_count(used & ~free);
+    dirty += bit_count(segment_dirty(s));
+  }
+  store_relaxed(&memory_counters.claimed, claimed * SLICE_SIZE);
+  store_relaxed(&memory_counters.dirty, dirty * SLICE_SIZE);
+  summary_rebuild();
+}

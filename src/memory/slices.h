@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs of slices for the page layer: claim, extend, release, and which of them start a page. */
+#ifndef MEMORY_SLICES_H
+#define MEMORY_SLICES_H
+
+#include "memory/segment.h"
+
+typedef struct claim_s {
+  size_t slice;
+  size_t count;
+  bool zero; /* all of it is known to be zero */
+} claim_t;
+
+/* Claim adjacent slices, readable and writable, the first at a multiple of alignment (bytes, a power of two).
+   Prefers slices whose memory is still there, then the lowest address; grows the window when nothing fits.
+   False: out of memory. */
+bool slices_claim(size_t count, size_t alignment, claim_t* claim);
+
+/* Claim the `more` slices directly behind [slice, slice + count), or false. */
+bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim);
+
+/* Free claimed slices, contents unknown.  None of them is a start. */
+void slices_release(size_t slice, size_t count);
+
+/* By the owner of the slice: it is the first slice of a page, or no longer. */
+void slices_set_start(size_t slice);
+void slices_clear_start(size_t slice);
+
+/* The nearest start at or below a claimed slice.  SLICE_NONE: the slice is free, or there is no start.  The caller
+   checks that the page which starts there is long enough. */
+size_t slices_find_start(size_t slice);
+
+/* Slices of the page that starts at this entry, 0 when there is none. */
+typedef size_t page_slices_fn(table_entry_t* entry);
+
+/* In a forked child, by its only thread, before it claims anything: put right what threads of the parent left half
+   done.  Claimed slices that no page covers are lost: they become free and dirty. */
+void memory_after_fork(page_slices_fn* page_slices);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* The OS layer on Linux.  Mappings go through libc, because sanitizers watch (and steer) libc's mmap; whatever
+   would be a cancellation point in libc goes through syscall(), which is none. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; older kernels ignore it and take addr as a hint */
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18 /* Linux 4.14 */
+#endif
+
+enum { THREAD_STACK = 64 * 1024, MAP_PRIVATE_ZERO = MAP_PRIVATE | MAP_ANONYMOUS };
+
+size_t os_page_size(void) {
+  static atomic_word_t page_size; /* getauxval is cheap, but the page size is asked for often */
+  size_t size = load_relaxed(&page_size);
+  if (size == 0) {
+    const int saved = errno;
+    size = (size_t)getauxval(AT_PAGESZ);
+    errno = saved;
+    if (!is_power_of_two(size)) size = 4 * KiB;
+    store_relaxed(&page_size, size);
+  }
+  return size;
+}
+
+/* ---- mappings ---- */
+
+static void* map_anywhere(size_t size, int protection) {
+  const int saved = errno;
+  void* const p = mmap(NULL, size, protection, MAP_PRIVATE_ZERO, -1, 0);
+  errno = saved;
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static int map_exactly(void* addr, size_t size, int protection) {
+  const int saved = errno;
+  int error = 0;
+  void* const p = mmap(addr, size, protection, MAP_PRIVATE_ZERO | MAP_FIXED_NOREPLACE, -1, 0);
+  if (p == MAP_FAILED) {
+    error = errno;
+  } else if (p != addr) {
+    munmap(p, size);
+    error = EEXIST;
+  }
+  errno = saved;
+  return error;
+}
+
+int os_reserve_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_NONE); }
+
+int os_map_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_READ | PROT_WRITE); }
+
+void* os_map(size_t size) { return map_anywhere(align_up(size, os_page_size()), PROT_READ | PROT_WRITE); }
+
+void* os_reserve(size_t size, size_t alignment) {
+  if (size > ALLOC_SIZE_MAX - alignment) return NULL;
+  char* const p = map_anywhere(size + alignment, PROT_NONE);
+  if (p == NULL) return NULL;
+  const size_t before = align_up((uintptr_t)p, alignment) - (uintptr_t)p;
+  if (before > 0) os_unmap(p, before);
+  if (before < alignment) os_unmap(p + before + size, alignment - before);
+  return p + before;
+}
+
+void os_unmap(void* addr, size_t size) {
+  const int saved = errno;
+  munmap(addr, size);
+  errno = saved;
+}
+
+int os_commit(void* addr, size_t size) {
+  const int saved = errno;
+  const int error = mprotect(addr, size, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
+  errno = saved;
+  return error;
+}
+
+int os_purge(void* addr, size_t size) {
+  const int saved = errno;
+  const int error = madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : errno;
+  errno = saved;
+  return error;
+}
+
+void os_no_huge_pages(void* addr, size_t size) {
+  const int saved = errno;
+  madvise(addr, size, MADV_NOHUGEPAGE);
+  errno = saved;
+}
+
+/* ---- time, chance, forks ---- */
+
+uint64_t os_now_ms(void) {
+  struct timespec now = {0, 0};
+  const int saved = errno;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  errno = saved;
+  return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* A bijection in which every bit of the input changes half of the output. */
+static uint64_t scramble(uint64_t x) {
+  x ^= x >> 32;
+  x *= UINT64_C(0x9e3779b97f4a7c15);
+  x ^= x >> 29;
+  x *= UINT64_C(0xd6e8feb86659fd93);
+  return x ^ (x >> 32);
+}
+
+uint64_t os_random(void) {
+  const int saved = errno;
+  uint64_t bits = 0;
+  if (syscall(SYS_getrandom, &bits, sizeof(bits), GRND_NONBLOCK) != (long)sizeof(bits)) {
+    static atomic_u64_t calls; /* a start without entropy: the loader's 16 random bytes, time, and a count */
+    const uint64_t* const start = (const uint64_t*)getauxval(AT_RANDOM);
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bits = (start != NULL ? start[0] ^ start[1] : 0) ^ scramble((uint64_t)now.tv_nsec + add_relaxed(&calls, 1));
+    bits = scramble(bits ^ (uint64_t)now.tv_sec);
+  }
+  errno = saved;
+  return bits;
+}
+
+atomic_u64_t* os_fork_word(void) {
+  static _Atomic(atomic_u64_t*) word;
+  static atomic_u64_t none; /* its address stands for "the kernel cannot" */
+  atomic_u64_t* known = load_acquire(&word);
+  if (known == NULL) {
+    const int saved = errno;
+    atomic_u64_t* mine = os_map(os_page_size());
+    if (mine == NULL) return NULL; /* asked again next time */
+    if (madvise(mine, os_page_size(), MADV_WIPEONFORK) != 0) {
+      os_unmap(mine, os_page_size());
+      mine = &none;
+    }
+    errno = saved;
+    /* release: the page is set up before its address is seen (load_acquire above). */
+    if (cas_strong_acq_rel(&word, &known, mine)) {
+      known = mine;
+    } else if (mine != &none) {
+      os_unmap(mine, os_page_size());
+    }
+  }
+  return known == &none ? NULL : known;
+}
+
+/* ---- files ---- */
+
+void os_write_stderr(const char* text, size_t n) {
+  const int saved = errno;
+  while (n > 0) {
+    const long wrote = syscall(SYS_write, STDERR_FILENO, text, n);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) break;
+    text += wrote;
+    n -= (size_t)wrote;
+  }
+  errno = saved;
+}
+
+/* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */
+size_t os_process_rss(void) {
+  const int saved = errno;
+  char text[128];
+  long n = 0;
+  const int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = syscall(SYS_read, fd, text, sizeof(text));
+    syscall(SYS_close, fd);
+  }
+  errno = saved;
+  long i = 0;
+  size_t pages = 0;
+  while (i < n && text[i] != ' ') i++;
+  for (i++; i < n && text[i] >= '0' && text[i] <= '9'; i++) pages = pages * 10 + (size_t)(text[i] - '0');
+  return pages * os_page_size();
+}
+
+/* ---- the scavenger's thread ---- */
+
+void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
+  const int saved = errno;
+  const struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000};
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+  errno = saved;
+}
+
+void os_futex_wake(atomic_u32_t* word) {
+  const int saved = errno;
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  errno = saved;
+}
+
+int os_thread_start(void* (*run)(void*)) {
+  const int saved = errno;
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits "all": no handler ever runs in it */
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, THREAD_STACK);
+  int error = pthread_create(&thread, &attributes, run, NULL);
+  if (error == EINVAL) { /* a program with much static TLS needs more than that */
+    error = pthread_create(&thread, NULL, run, NULL);
+    if (error == 0) pthread_detach(thread);
+  }
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = saved;
+  return error;
+}
+
+void os_thread_name(const char* name) {
+  const int saved = errno;
+  prctl(PR_SET_NAME, name);
+  errno = saved;
+}

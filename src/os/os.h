@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* All the allocator asks of the operating system.  A port is one file that keeps these contracts.
+
+   Rules for every function: it may be called from any thread, from a signal handler and before constructors
+   have run; it calls no malloc, takes no lock, is no cancellation point, and leaves errno as it was.
+   Functions that return int return 0 or an errno value.  Addresses and sizes of ranges are multiples of
+   os_page_size() unless said otherwise; size > 0. */
+#ifndef OS_OS_H
+#define OS_OS_H
+
+#include "base/atomics.h"
+#include "base/config.h"
+
+/* Bytes in a page of the OS: a power of two, 4 KiB .. SLICE_SIZE, the same for the life of the process. */
+size_t os_page_size(void);
+
+/* Address space without memory (no access, not charged to any commit limit) exactly at addr.
+   0: [addr, addr+size) is ours.  EEXIST: something is mapped there, or the OS places only where it likes.
+   Another error (ENOMEM, EAGAIN under mlockall): a limit.  Unless 0, nothing changed. */
+int os_reserve_at(void* addr, size_t size);
+
+/* Address space without memory, anywhere, aligned to a power of two; NULL when there is none. */
+void* os_reserve(size_t size, size_t alignment);
+
+/* Readable, writable zero memory exactly at addr; results as of os_reserve_at. */
+int os_map_at(void* addr, size_t size);
+
+/* Readable, writable zero memory anywhere, or NULL.  size is rounded up to whole pages. */
+void* os_map(size_t size);
+
+/* Give back a range that one of the four functions above returned, or a part of it. */
+void os_unmap(void* addr, size_t size);
+
+/* Make reserved addresses readable and writable.  Idempotent: memory in use inside the range keeps its contents.
+   0: usable; never touched pages read as zero.  Else nothing that was usable before has become unusable. */
+int os_commit(void* addr, size_t size);
+
+/* Drop the memory behind a writable range.  0: it stays writable and reads as zero.
+   Else (EINVAL: locked by mlock) the contents are unknown. */
+int os_purge(void* addr, size_t size);
+
+/* Ask for no huge pages in a range; a hint. */
+void os_no_huge_pages(void* addr, size_t size);
+
+/* Milliseconds of a clock that never goes back; may step by several at once (it is cheap). */
+uint64_t os_now_ms(void);
+
+/* Unpredictable bits, from the kernel; never waits for entropy. */
+uint64_t os_random(void);
+
+/* A word that reads as zero again in every forked child, however it was forked.  The same word on each call;
+   NULL when the kernel has no such thing. */
+atomic_u64_t* os_fork_word(void);
+
+/* n bytes to file descriptor 2, as many as go without an error. */
+void os_write_stderr(const char* text, size_t n);
+
+/* Resident bytes of this process, 0 when unknown. */
+size_t os_process_rss(void);
+
+/* Sleep while *word == expected, until woken, at most timeout_ms (negative: no limit).  May return early. */
+void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms);
+
+/* Wake one sleeper on word. */
+void os_futex_wake(atomic_u32_t* word);
+
+/* Run `run` in a new detached thread with a small stack and every signal blocked.  The OS may call malloc for
+   it, so call this only where an allocation may nest.  0 or an errno value. */
+int os_thread_start(void* (*run)(void*));
+
+/* Name the calling thread; at most 15 characters. */
+void os_thread_name(const char* name);
+
+#endif
