@@ -77,7 +77,7 @@ _Static_assert(offsetof(page_t, thread_free) == CACHE_LINE, "remote frees do not
 static inline page_t* page_at(size_t slice) { return (page_t*)window_entry(slice); }
 
 static inline size_t page_slice(const page_t* page) {
-  return (size_t)((const table_entry_t*)page - window.table);
+  return (size_t)((const table_entry_t*)page - load_relaxed(&window.table));
 }
 
 static inline char* page_start(const page_t* page) { return window_address(page_slice(page)); }

@@ -50,6 +50,7 @@ remote_verdict_t remote_free(page_t* page, block_t* block) {
       verdict = REMOTE_SIGNAL;
       continue;
     }
+    if (remote_state(word) == REMOTE_ABANDONED && remote_count(word) == 0) return REMOTE_NOT_LIVE;
     block_set_next(page, block, head_block(page, word));
     next = with_head(page, word, block);
     if (remote_state(word) != REMOTE_ABANDONED) {
@@ -96,16 +97,23 @@ void remote_disarm(page_t* page) {
   }
 }
 
-bool remote_abandon(page_t* page) {
+abandon_verdict_t remote_abandon(page_t* page) {
   uint64_t word = load_relaxed(&page->thread_free);
   uint64_t next;
   check(page->local_free == NULL);
   do {
     const uint32_t live = page->used - remote_count(word);
-    if (live == 0) return false;
+    if (live == 0) return ABANDON_REFUSED;
     next = with_state(with_count(word, live), REMOTE_ABANDONED);
   } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
-  return true;
+  return (word & HEAD_MASK) != 0 ? ABANDON_ROOM : ABANDON_FULL;
+}
+
+void remote_park(page_t* page) {
+  uint64_t word = load_relaxed(&page->thread_free);
+  check(page->used == 0 && (word & HEAD_MASK) == 0);
+  while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_ABANDONED))) {
+  }
 }
 
 bool remote_claim(page_t* page) {

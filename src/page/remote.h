@@ -34,6 +34,7 @@ typedef enum remote_verdict_e {
   REMOTE_SIGNAL,    /* not pushed: push it on the owning part's delayed list, then call remote_signalled */
   REMOTE_LAST,      /* pushed, the page is empty and now belongs to the caller */
   REMOTE_UNOWNED,   /* pushed into an abandoned page that has live blocks left */
+  REMOTE_NOT_LIVE,  /* not pushed: the page is abandoned and has no live block, so this one was freed before */
 } remote_verdict_t;
 
 static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }
@@ -52,8 +53,16 @@ block_t* remote_take(page_t* page, uint32_t* count);
 bool remote_arm(page_t* page);
 void remote_disarm(page_t* page);
 
-/* Owner, after page_merge_lists.  False: the page has no live block left and still belongs to the caller. */
-bool remote_abandon(page_t* page);
+/* Owner, after page_merge_lists: give the page up. */
+typedef enum abandon_verdict_e {
+  ABANDON_REFUSED, /* the page has no live block left and still belongs to the caller */
+  ABANDON_FULL,    /* given up; no block in thread_free */
+  ABANDON_ROOM,    /* given up; blocks in thread_free */
+} abandon_verdict_t;
+abandon_verdict_t remote_abandon(page_t* page);
+
+/* Owner of an empty page with an empty list that cannot be released yet: ABANDONED with no live block. */
+void remote_park(page_t* page);
 
 /* Anybody.  True: the caller owns the page; page->used and page->local_free are set, the list is empty. */
 bool remote_claim(page_t* page);

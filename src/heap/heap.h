@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* Heaps.  A heap is an identity shared by all threads plus one part per thread that allocates from it; the part
+   owns pages and is touched by its thread only, but for the list of delayed remote frees.
+
+     heap --state--> HEAP_LIVE --heap_delete--> HEAP_DELETED    blocks live on in the main heap
+                               --heap_destroy-> HEAP_DESTROYED  blocks are gone
+   Parts of other threads notice lazily (part_settle).  Heaps, parts and threads are type-stable (heap/pool.h):
+   a remote free that slept may still push to a part that has died, so a pusher looks at the part's state after
+   its push, and empties the list itself when the part is dead.
+
+   Page queues: a page with free blocks, or that may have some, is in queues[bin] of its part; allocation always
+   looks at the first.  A page found full leaves for `full`, where nobody searches.
+
+     empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
+     queue --part_page_emptied--> retired in the queue --a few cadences--> released
+     full --part_give_up (threads exist)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
+     abandoned --abandoned_claim--> queue of the claimer's part */
+#ifndef HEAP_HEAP_H
+#define HEAP_HEAP_H
+
+#include "heap/pool.h"
+#include "page/page.h"
+
+typedef struct mi_heap_s heap_t; /* the public mi_heap_t */
+typedef struct mi_theap_s heap_part_t; /* the public mi_theap_t */
+
+enum {
+  DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
+  RETIRE_CADENCES = 16,   /* slow-path visits that an empty last page of its class is kept */
+  FULL_RETAIN = 16,       /* full pages a part keeps when the process has several threads */
+  HEAP_SEGMENT_BITS = 4096,
+};
+
+typedef enum heap_state_e { HEAP_LIVE, HEAP_DELETED, HEAP_DESTROYED } heap_state_t;
+typedef enum part_state_e { PART_DEAD, PART_LIVE } part_state_t;
+
+/* Abandoned pages of one class with something free in them; see heap/abandon.c. */
+typedef struct abandoned_s {
+  atomic_u64_t head;  /* version << 32 | slice index + 1 */
+  atomic_u32_t count; /* entries, roughly */
+  atomic_u32_t empty; /* entries whose page has no live block, roughly */
+} abandoned_t;
+
+struct mi_heap_s {
+  pool_link_t link;
+  atomic_u32_t state; /* atomic: heap_state_t */
+  atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
+  uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
+  atomic_u64_t segments[HEAP_SEGMENT_BITS / 64]; /* atomic: bit (segment % 4096) is set if a page was claimed there */
+  abandoned_t abandoned[BIN_COUNT];
+};
+
+typedef struct page_queue_s {
+  page_t* first;
+  page_t* last;
+  size_t count;
+} page_queue_t;
+
+struct mi_theap_s {
+  page_t* direct[DIRECT_COUNT]; /* owner: first page of the class of (index * 8) bytes, or the empty page */
+  pool_link_t link;
+  atomic_word_t delayed; /* atomic: thread_delayed_free, blocks of full pages freed by other threads */
+  atomic_u32_t state;    /* atomic: part_state_t */
+  uintptr_t tag;         /* owner: the thread's tag */
+  heap_t* heap;          /* owner */
+  heap_part_t* sibling;  /* owner: next part of the same thread */
+  uint64_t retired[2];   /* owner: bins that may have a retired page */
+  size_t pages_looked_at; /* owner: steps of the page search, for tests and statistics */
+  page_queue_t full;
+  page_queue_t queues[BIN_COUNT];
+};
+
+extern heap_t heap_main;
+extern heap_part_t part_empty; /* the part of a thread that has none: every slot holds the empty page */
+extern atomic_u32_t heap_threads; /* attached threads, for policy */
+
+/* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
+heap_t* heap_create(void);
+void heap_unref(heap_t* heap);
+
+/* ---- a part's pages (owner only) ---- */
+void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag);
+page_t* part_find_page(heap_part_t* part, unsigned bin); /* a page with page->free != NULL; NULL: out of memory */
+void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins the queues */
+void part_unfull(heap_part_t* part, page_t* page);
+void part_page_emptied(heap_part_t* part, page_t* page);
+void part_free_local(heap_part_t* part, page_t* page, block_t* block); /* any owned page, block checked */
+void part_tick(heap_part_t* part);         /* one cadence: retired pages */
+void part_collect(heap_part_t* part);      /* adopt all remote frees, release all empty pages */
+void part_abandon_all(heap_part_t* part);  /* thread exit: release or abandon every page */
+void part_move_all(heap_part_t* part, heap_part_t* to); /* heap delete: the pages join another part */
+void part_forget(heap_part_t* part);       /* the heap was destroyed: the pages are gone already */
+bool part_is_valid(const heap_part_t* part);
+
+/* ---- remote and delayed frees (heap/delayed.c) ---- */
+void heap_free_remote(page_t* page, block_t* block);    /* anybody: free a checked block of a page that is not one's own */
+void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
+void part_die(heap_part_t* part);                       /* owner, part without pages: nothing delivered is lost */
+
+/* ---- a heap's pages (anybody) ---- */
+page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when there is none */
+void heap_note_page(heap_t* heap, const page_t* page);
+void page_release(page_t* page); /* an empty page that the caller owns goes back, or stays parked while linked */
+
+/* Visit the pages of a heap: pages of other heaps in the same segments are passed over. */
+typedef void page_visit_t(page_t* page, void* arg);
+void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg);
+
+/* ---- abandoned pages (heap/abandon.c) ---- */
+void page_abandon(page_t* page);                       /* owner, page in no queue: give it up, or release it if empty */
+void abandoned_link(heap_t* heap, unsigned bin, page_t* page); /* it has got a free block: make it findable */
+page_t* abandoned_claim(heap_t* heap, unsigned bin);   /* NULL: none */
+void abandoned_note_empty(heap_t* heap, unsigned bin); /* a linked page has lost its last block */
+void abandoned_sweep(heap_t* heap);                    /* release the empty ones, forward those of a deleted heap */
+void abandoned_unlink_all(heap_t* heap);               /* destroy: forget all entries */
+
+/* ---- big blocks (heap/single.c) ---- */
+typedef struct single_request_s {
+  size_t size;
+  size_t alignment;
+} single_request_t;
+page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
+bool single_free(page_t* page);                    /* false: it was freed already */
+bool single_resize(page_t* page, size_t size);     /* in place; false: not possible */
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Which pages belong to a heap, and the end of a page's life. */
+#include "heap/heap.h"
+#include "memory/slices.h"
+
+static pool_t heap_pool;
+
+static size_t segment_bit(size_t slice) { return (slice / SEGMENT_SLICES) % HEAP_SEGMENT_BITS; }
+
+void heap_note_page(heap_t* heap, const page_t* page) {
+  const size_t bit = segment_bit(page_slice(page));
+  const uint64_t mask = UINT64_C(1) << (bit % 64);
+  atomic_u64_t* const word = &heap->segments[bit / 64];
+  if ((load_relaxed(word) & mask) == 0) or_acq_rel(word, mask);
+}
+
+void page_release(page_t* page) {
+  const size_t slice = page_slice(page);
+  const size_t count = page_slice_count(page);
+  if (load_relaxed(&page->linked) != 0) {
+    /* Its entry in the abandoned stack refers to it: it stays there, empty, until the stack is swept. */
+    page_abandon(page);
+    return;
+  }
+  /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
+  store_relaxed(&page->owner_tag, 0);
+  slices_clear_start(slice);
+  slices_release(slice, count);
+}
+
+page_t* page_of(const void* p) {
+  size_t slice = window_slice_of(p);
+  if (slice == SLICE_NONE) return NULL;
+  if (load_relaxed(&page_at(slice)->owner_tag) != 0) return page_at(slice);
+  const size_t start = slices_find_start(slice);
+  if (start == SLICE_NONE) return NULL;
+  page_t* const page = page_at(start);
+  return slice < start + page_slice_count(page) ? page : NULL;
+}
+
+heap_t* heap_create(void) {
+  static atomic_u32_t slots;
+  heap_t* const heap = pool_get(&heap_pool, sizeof(heap_t));
+  if (heap == NULL) return NULL;
+  if (heap->slot == 0) heap->slot = add_relaxed(&slots, 1u) + 1;
+  for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
+  store_relaxed(&heap->parts, 1u);
+  store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
+  return heap;
+}
+
+void heap_unref(heap_t* heap) {
+  if (add_acq_rel(&heap->parts, UINT32_MAX) == 1) pool_put(&heap_pool, heap);
+}
+
+static void visit_segment(const heap_t* heap, size_t segment, page_visit_t* visit, void* arg) {
+  if (!window_segment_ready(segment)) return;
+  uint64_t starts = load_acquire(segment_word(segment, WORD_STARTS));
+  for (; starts != 0; starts &= starts - 1) {
+    page_t* const page = page_at(segment * SEGMENT_SLICES + bit_lowest(starts));
+    if (load_relaxed(&page->heap) == (uintptr_t)heap) visit(page, arg);
+  }
+}
+
+void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg) {
+  const size_t segments = window_segments();
+  for (size_t bit = 0; bit < HEAP_SEGMENT_BITS && bit < segments; bit++) {
+    atomic_u64_t* const word = &((heap_t*)(uintptr_t)heap)->segments[bit / 64];
+    if ((load_relaxed(word) >> (bit % 64) & 1) == 0) continue;
+    for (size_t segment = bit; segment < segments; segment += HEAP_SEGMENT_BITS) {
+      visit_segment(heap, segment, visit, arg);
+    }
+  }
+}

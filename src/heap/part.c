@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* A thread's part of a heap: finding a page with a free block, full pages, retired pages.  The states of a page
+   and the edges between them are drawn in heap.h. */
+#include <string.h>
+
+#include "heap/heap.h"
+#include "heap/queue.h"
+#include "memory/purge.h"
+#include "memory/slices.h"
+#include "page/remote.h"
+
+static page_t page_empty; /* no slot of pages_direct is ever NULL: free == NULL here */
+
+heap_t heap_main;
+atomic_u32_t heap_threads;
+
+#define EMPTY_4 &page_empty, &page_empty, &page_empty, &page_empty
+#define EMPTY_16 EMPTY_4, EMPTY_4, EMPTY_4, EMPTY_4
+#define EMPTY_64 EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_16
+_Static_assert(DIRECT_COUNT == 129, "the initialiser below fills every slot");
+heap_part_t part_empty = {.direct = {EMPTY_64, EMPTY_64, &page_empty}};
+
+void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
+  for (size_t i = 0; i < DIRECT_COUNT; i++) part->direct[i] = &page_empty;
+  part->tag = tag;
+  part->heap = heap;
+  part->sibling = NULL;
+  part->retired[0] = part->retired[1] = 0;
+  memset(&part->full, 0, sizeof(part->full));
+  memset(part->queues, 0, sizeof(part->queues));
+  /* Pairs with the pusher's look at the state: from now on the owner drains the list. */
+  store_release(&part->state, PART_LIVE);
+}
+
+void part_update_direct(heap_part_t* part, unsigned bin) {
+  const size_t size = bin_size(bin);
+  if (bin == BIN_TINY || size > DIRECT_SIZE_MAX) return;
+  page_t* const first = part->queues[bin].first;
+  page_t* const page = first != NULL ? first : &page_empty;
+  const size_t low = bin_size(bin - 1) / 8 + 1;
+  for (size_t i = low; i <= size / 8; i++) part->direct[i] = page;
+}
+
+static void enqueue(heap_part_t* part, page_t* page) {
+  page_queue_t* const queue = &part->queues[page->bin];
+  queue_append(queue, page);
+  if (queue->first == page) part_update_direct(part, page->bin);
+}
+
+static void dequeue(heap_part_t* part, page_t* page) {
+  page_queue_t* const queue = &part->queues[page->bin];
+  const page_t* const first = queue->first;
+  queue_remove(queue, page);
+  if (first == page) part_update_direct(part, page->bin);
+}
+
+static uintptr_t own_tag(const heap_part_t* part, const page_t* page) {
+  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0);
+}
+
+void part_attach(heap_part_t* part, page_t* page) {
+  store_relaxed(&page->part, (uintptr_t)part);
+  store_relaxed(&page->owner_tag, own_tag(part, page));
+  enqueue(part, page);
+}
+
+/* Threads exist: a page that stays full should not wait for this one to come by when others empty it. */
+static void part_give_up(heap_part_t* part) {
+  page_t* const oldest = part->full.first;
+  queue_remove(&part->full, oldest);
+  page_abandon(oldest);
+}
+
+static void part_to_full(heap_part_t* part, page_t* page) {
+  dequeue(part, page);
+  store_relaxed(&page->owner_tag, own_tag(part, page) | CARE_FULL);
+  queue_append(&part->full, page);
+  if (part->full.count > FULL_RETAIN && load_relaxed(&heap_threads) > 1) part_give_up(part);
+}
+
+void part_unfull(heap_part_t* part, page_t* page) {
+  queue_remove(&part->full, page);
+  remote_disarm(page);
+  store_relaxed(&page->owner_tag, own_tag(part, page));
+  enqueue(part, page);
+}
+
+static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
+  claim_t claim;
+  if (!slices_claim(bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
+  page_t* const page = page_at(claim.slice);
+  page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
+  store_relaxed(&page->heap, (uintptr_t)part->heap);
+  heap_note_page(part->heap, page);
+  part_attach(part, page);
+  slices_set_start(claim.slice);
+  return page;
+}
+
+page_t* part_find_page(heap_part_t* part, unsigned bin) {
+  page_queue_t* const queue = &part->queues[bin];
+  for (;;) {
+    page_t* page = queue->first;
+    if (page == NULL) {
+      page = abandoned_claim(part->heap, bin);
+      if (page != NULL) part_attach(part, page);
+      else page = part_fresh_page(part, bin);
+      if (page == NULL) return NULL;
+    }
+    part->pages_looked_at++;
+    if (page_refill(page)) return page;
+    /* Full, unless somebody frees between the look and the arming: then look again. */
+    if (remote_arm(page)) part_to_full(part, page);
+  }
+}
+
+void part_page_emptied(heap_part_t* part, page_t* page) {
+  check(page->used == 0);
+  if (part->queues[page->bin].count == 1) {
+    page->retire_left = RETIRE_CADENCES;
+    part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
+    return;
+  }
+  dequeue(part, page);
+  page_release(page);
+}
+
+void part_free_local(heap_part_t* part, page_t* page, block_t* block) {
+  page_push_local(page, block);
+  if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) part_unfull(part, page);
+  if (page->used == 0) part_page_emptied(part, page);
+}
+
+void part_tick(heap_part_t* part) {
+  for (unsigned word = 0; word < 2; word++) {
+    for (uint64_t bins = part->retired[word]; bins != 0; bins &= bins - 1) {
+      const unsigned bin = word * 64 + bit_lowest(bins);
+      page_t* const page = part->queues[bin].first;
+      const bool retired = page != NULL && page->used == 0 && page->retire_left > 0;
+      if (retired && --page->retire_left > 0) continue;
+      part->retired[word] &= ~(UINT64_C(1) << (bin % 64));
+      if (!retired) continue;
+      dequeue(part, page);
+      page_release(page);
+    }
+  }
+}
+
+/* ---- whole-part operations ---- */
+
+static void collect_page(heap_part_t* part, page_t* page) {
+  page_merge_lists(page);
+  page_collect_remote(page);
+  page_merge_lists(page);
+  page->retire_left = 0;
+  if (page->used == 0) {
+    dequeue(part, page);
+    page_release(page);
+  }
+}
+
+void part_collect(heap_part_t* part) {
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    for (page_t *page = part->queues[bin].first, *next; page != NULL; page = next) {
+      next = page->next;
+      collect_page(part, page);
+    }
+  }
+  part->retired[0] = part->retired[1] = 0;
+}
+
+static page_t* any_page(heap_part_t* part, unsigned bin) {
+  if (part->queues[bin].first != NULL) return part->queues[bin].first;
+  return bin == 0 ? part->full.first : NULL;
+}
+
+/* Take pages off the part until none is left; the caller gives each a new life. */
+static page_t* part_take_page(heap_part_t* part, unsigned bin) {
+  page_t* const page = any_page(part, bin);
+  if (page == NULL) return NULL;
+  if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) {
+    queue_remove(&part->full, page);
+    remote_disarm(page);
+  } else {
+    dequeue(part, page);
+  }
+  return page;
+}
+
+void part_abandon_all(heap_part_t* part) {
+  page_t* page;
+  for (unsigned bin = BIN_COUNT; bin-- > 0;) {
+    while ((page = part_take_page(part, bin)) != NULL) page_abandon(page);
+  }
+}
+
+void part_move_all(heap_part_t* part, heap_part_t* to) {
+  page_t* page;
+  for (unsigned bin = BIN_COUNT; bin-- > 0;) {
+    while ((page = part_take_page(part, bin)) != NULL) {
+      store_relaxed(&page->heap, (uintptr_t)to->heap);
+      heap_note_page(to->heap, page);
+      part_attach(to, page);
+    }
+  }
+}
+
+void part_forget(heap_part_t* part) {
+  /* What was delivered lies in the destroyed pages. */
+  exchange_acq_rel(&part->delayed, 0);
+  part_init(part, part->heap, part->tag);
+}
+
+static bool queue_is_valid(const heap_part_t* part, const page_queue_t* queue, uintptr_t care) {
+  size_t count = 0;
+  for (page_t* page = queue->first; page != NULL; page = page->next) {
+    if (load_relaxed(&page->owner_tag) != (own_tag(part, page) | care)) return false;
+    if (load_relaxed(&page->part) != (uintptr_t)part || !page_is_valid(page)) return false;
+    if (page->next == NULL ? queue->last != page : page->next->prev != page) return false;
+    count++;
+  }
+  return count == queue->count;
+}
+
+bool part_is_valid(const heap_part_t* part) {
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    if (!queue_is_valid(part, &part->queues[bin], 0)) return false;
+    const size_t slot = bin_size(bin) / 8;
+    const page_t* const first = part->queues[bin].first;
+    if (bin != BIN_TINY && slot < DIRECT_COUNT && part->direct[slot] != (first != NULL ? first : &page_empty)) {
+      return false;
+    }
+  }
+  return queue_is_valid(part, &part->full, CARE_FULL);
+}

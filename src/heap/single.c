@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Big blocks: a page that is one block, an exact run of slices, owned by nobody: whoever frees it returns the run.
+
+     word: SINGLE_FREE --single_alloc--> SINGLE_LIVE --single_free (one CAS)--> SINGLE_FREE
+   So a second free loses the CAS, whichever thread it comes from. */
+#include "heap/heap.h"
+#include "memory/slices.h"
+#include "os/os.h"
+
+#define SINGLE_LIVE UINT64_C(1)
+
+page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
+  const size_t size = align_up(max_size(request.size, 1), os_page_size());
+  claim_t claim;
+  if (!slices_claim(div_up(size, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
+  page_t* const page = page_at(claim.slice);
+  page->free = NULL;
+  page->local_free = NULL;
+  page->stride = 0;
+  page->slices = 0;
+  page->bin = BIN_COUNT;
+  page->single_size = size;
+  store_relaxed(&page->heap, (uintptr_t)heap);
+  heap_note_page(heap, page);
+  store_relaxed(&page->thread_free, SINGLE_LIVE);
+  store_relaxed(&page->owner_tag, TAG_SINGLE);
+  slices_set_start(claim.slice);
+  *memory = claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN;
+  return page;
+}
+
+bool single_free(page_t* page) {
+  uint64_t live = SINGLE_LIVE;
+  if (!cas_strong_acq_rel(&page->thread_free, &live, 0)) return false;
+  const size_t slice = page_slice(page);
+  const size_t count = page_slice_count(page);
+  store_relaxed(&page->owner_tag, 0);
+  slices_clear_start(slice);
+  slices_release(slice, count);
+  return true;
+}
+
+bool single_resize(page_t* page, size_t size) {
+  const size_t have = page_slice_count(page);
+  const size_t want = div_up(size, SLICE_SIZE);
+  claim_t claim;
+  if (want > have && !slices_extend(page_slice(page), have, want - have, &claim)) return false;
+  page->single_size = align_up(size, os_page_size());
+  if (want < have) slices_release(page_slice(page) + want, have - want);
+  return true;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Fork.  A word that the kernel wipes in every child (fork, _Fork, raw clone alike) tells a slow path that it runs
+   in a new process.  No handler runs at fork time and nothing is locked, so a child can allocate at once.
+
+     word: 0 (wiped) --first slow path of the child--> generation of this process
+
+   The generation is part of every thread tag.  The one thread that came over is recognised by its record, whose
+   generation is older than the word's; it adopts for the child what the parent's other threads owned: every page
+   with an older tag that is not its own.  Their lists may be torn (fork copies memory in the middle of their
+   work), so such pages are rebuilt from what their lists verifiably hold.  Threads that the child starts before
+   that have the new generation and keep their hands off. */
+#include "heap/heap.h"
+#include "memory/purge.h"
+#include "memory/scavenger.h"
+#include "memory/slices.h"
+#include "os/os.h"
+#include "page/remote.h"
+#include "thread/thread.h"
+
+static atomic_u64_t last_generation; /* as the parent left it; fallback word where the kernel wipes nothing */
+
+uint64_t thread_generation(void) {
+  atomic_u64_t* word = os_fork_word();
+  if (word == NULL) return 1;
+  uint64_t generation = load_acquire(word);
+  if (likely(generation != 0)) return generation;
+  const uint64_t next = load_relaxed(&last_generation) + 1;
+  if (cas_strong_acq_rel(word, &generation, next)) generation = next;
+  store_relaxed(&last_generation, generation);
+  return generation;
+}
+
+static size_t slices_of_entry(table_entry_t* entry) {
+  const page_t* const page = (const page_t*)entry;
+  return load_relaxed(&((page_t*)entry)->owner_tag) == 0 ? 0 : page_slice_count(page);
+}
+
+typedef void entry_visit_t(page_t* page, const thread_t* self);
+
+static void visit_all(entry_visit_t* visit, const thread_t* self) {
+  for (size_t segment = 0; segment < window_segments(); segment++) {
+    if (!window_segment_ready(segment)) continue;
+    uint64_t starts = load_acquire(segment_word(segment, WORD_STARTS));
+    for (; starts != 0; starts &= starts - 1) {
+      page_t* const page = page_at(segment * SEGMENT_SLICES + bit_lowest(starts));
+      if (!page_is_single(page)) visit(page, self);
+    }
+  }
+}
+
+/* The stacks of abandoned pages may be torn too: forget them, they are built anew from the pages. */
+static void forget_links(page_t* page, const thread_t* self) {
+  UNUSED(self);
+  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
+  store_relaxed(&page->linked, 0u);
+  store_relaxed(&heap->abandoned[page->bin].head, 0);
+  store_relaxed(&heap->abandoned[page->bin].count, 0u);
+  store_relaxed(&heap->abandoned[page->bin].empty, 0u);
+}
+
+static bool tag_is_own(uintptr_t tag, const thread_t* self) {
+  for (; self != NULL; self = self->nested) {
+    if (self->tag == tag) return true;
+  }
+  return false;
+}
+
+static void adopt_page(page_t* page, const thread_t* self) {
+  const uintptr_t tag = load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK;
+  const uintptr_t now = (uintptr_t)(thread_generation() << TAG_GENERATION_SHIFT);
+  if (remote_claim(page)) {
+    page_abandon(page);
+  } else if (tag < now && !tag_is_own(tag, self)) {
+    page_rebuild(page);
+    page_abandon(page);
+  }
+}
+
+/* A full page whose one signal a dead thread had taken upon itself would wait for ever. */
+static void rearm_full_pages(const thread_t* self) {
+  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) {
+    for (page_t *page = part->full.first, *next; page != NULL; page = next) {
+      next = page->next;
+      if (remote_state(load_relaxed(&page->thread_free)) != REMOTE_DELAYED) part_unfull(part, page);
+    }
+  }
+}
+
+/* `self` is the record of the thread that came over, outermost; it is busy, and was not when the process forked
+   unless a signal handler forked inside a slow path: then its own structures are left alone. */
+static void adopt_all(thread_t* self, const thread_t* inner) {
+  const bool alone = load_relaxed(&heap_threads) <= 1;
+  store_relaxed(&heap_threads, 1u);
+  scavenger_after_fork();
+  purge_after_fork();
+  if (alone) return;
+  if (inner == self) {
+    memory_after_fork(slices_of_entry);
+    rearm_full_pages(self);
+  }
+  visit_all(forget_links, self);
+  visit_all(adopt_page, self);
+}
+
+static thread_t* outermost(thread_t* self) {
+  while (self->outer != NULL) self = self->outer;
+  return self;
+}
+
+void thread_check_fork(void) {
+  const uint64_t generation = thread_generation();
+  if (thread_self == NULL || likely(outermost(thread_self)->generation == generation)) return;
+  thread_t* const inner = thread_enter();
+  if (inner == NULL) return;
+  thread_t* const self = outermost(inner);
+  if (self->generation != generation) {
+    self->generation = generation;
+    adopt_all(self, inner);
+  }
+  thread_leave(inner);
+}

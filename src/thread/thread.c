@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Attaching, leaving, exiting.  States are drawn in thread.h. */
+#include "thread/thread.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "memory/meta.h"
+#include "memory/scavenger.h"
+
+THREAD_LOCAL heap_part_t* thread_part = &part_empty;
+THREAD_LOCAL uintptr_t thread_tag = TAG_NOBODY;
+THREAD_LOCAL thread_t* thread_self;
+
+static pool_t thread_pool;
+static pool_t part_pool;
+static atomic_u64_t tag_counter;
+
+/* The compiler must not move work across the change of the thread-local words: a signal handler sees them. */
+static inline void signal_fence(void) { atomic_signal_fence(memory_order_seq_cst); }
+
+/* ---- parts ---- */
+
+heap_part_t* thread_find_part(const thread_t* self, const heap_t* heap) {
+  return heap->slot < self->slot_count ? self->slots[heap->slot] : NULL;
+}
+
+static bool reserve_slot(thread_t* self, size_t slot) {
+  if (slot < self->slot_count) return true;
+  const size_t count = max_size(slot + 1, 2 * self->slot_count);
+  heap_part_t** const slots = meta_alloc(count * sizeof(heap_part_t*));
+  if (slots == NULL) return false;
+  if (self->slot_count != 0) memcpy(slots, self->slots, self->slot_count * sizeof(heap_part_t*));
+  self->slots = slots;
+  self->slot_count = count;
+  return true;
+}
+
+heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
+  heap_part_t* part = thread_find_part(self, heap);
+  if (likely(part != NULL)) return part;
+  if (!reserve_slot(self, heap->slot)) return NULL;
+  part = pool_get(&part_pool, sizeof(heap_part_t));
+  if (part == NULL) return NULL;
+  part_init(part, heap, self->tag);
+  add_relaxed(&heap->parts, 1u);
+  part->sibling = self->parts;
+  self->parts = part;
+  self->slots[heap->slot] = part;
+  return part;
+}
+
+/* The part has no pages any more. */
+static void part_discard(thread_t* self, heap_part_t* part) {
+  heap_t* const heap = part->heap;
+  heap_part_t** at = &self->parts;
+  while (*at != part) at = &(*at)->sibling;
+  *at = part->sibling;
+  self->slots[heap->slot] = NULL;
+  part_die(part);
+  pool_put(&part_pool, part);
+  heap_unref(heap);
+}
+
+void thread_settle(thread_t* self) {
+  for (heap_part_t *part = self->parts, *next; part != NULL; part = next) {
+    next = part->sibling;
+    const uint32_t state = load_acquire(&part->heap->state);
+    if (state == HEAP_LIVE) continue;
+    if (state == HEAP_DELETED) part_move_all(part, self->part);
+    else part_forget(part);
+    part_discard(self, part);
+  }
+}
+
+/* ---- exit ---- */
+
+static pthread_key_t exit_key;
+static atomic_u32_t exit_key_state; /* 0 none, 1 being made, 2 usable */
+
+static void give_up_parts(thread_t* self) {
+  thread_settle(self);
+  while (self->parts != NULL) {
+    heap_part_t* const part = self->parts;
+    part_drain(part);
+    part_abandon_all(part);
+    part_discard(self, part);
+  }
+}
+
+void thread_exit(void) {
+  thread_t* const self = thread_self;
+  if (self == NULL || self->busy) return;
+  thread_enter();
+  if (self->nested != NULL) {
+    give_up_parts(self->nested);
+    pool_put(&thread_pool, self->nested);
+    self->nested = NULL;
+  }
+  give_up_parts(self);
+  thread_self = NULL;
+  signal_fence();
+  pool_put(&thread_pool, self);
+  add_relaxed(&heap_threads, UINT32_MAX);
+}
+
+/* Other destructors may still free and allocate: wait until the last round that the system grants. */
+static void on_thread_exit(void* self) {
+  thread_t* const record = self;
+  if (record != thread_self) return;
+  if (++record->exit_round < PTHREAD_DESTRUCTOR_ITERATIONS - 1) pthread_setspecific(exit_key, record);
+  else thread_exit();
+}
+
+static void watch_exit(thread_t* self) {
+  uint32_t state = 0;
+  if (load_acquire(&exit_key_state) == 0 && cas_strong_acq_rel(&exit_key_state, &state, 1u)) {
+    if (pthread_key_create(&exit_key, on_thread_exit) == 0) store_release(&exit_key_state, 2u);
+  }
+  /* May call calloc: this thread is ready by now. */
+  if (load_acquire(&exit_key_state) == 2) pthread_setspecific(exit_key, self);
+}
+
+/* ---- attaching ---- */
+
+static uintptr_t new_tag(void) {
+  const uint64_t number = add_relaxed(&tag_counter, UINT64_C(1)) + 1;
+  return (uintptr_t)((thread_generation() << TAG_GENERATION_SHIFT) | (number << TAG_NUMBER_SHIFT));
+}
+
+static thread_t* thread_create(void) {
+  thread_t* const self = pool_get(&thread_pool, sizeof(thread_t));
+  if (self == NULL) return NULL;
+  self->tag = new_tag();
+  self->generation = thread_generation();
+  self->busy = 0;
+  self->in_deferred = 0;
+  self->exit_round = 0;
+  self->heartbeat = 0;
+  self->nested = NULL;
+  self->outer = NULL;
+  self->parts = NULL;
+  self->part = thread_part_of(self, &heap_main);
+  if (self->part != NULL) return self;
+  pool_put(&thread_pool, self);
+  return NULL;
+}
+
+void thread_attach(void) {
+  if (thread_self != NULL) return;
+  const int saved_errno = errno;
+  if (!window_init()) return;
+  thread_t* const self = thread_create();
+  if (self == NULL) return;
+  const uint32_t others = add_relaxed(&heap_threads, 1u);
+  self->busy = 1;
+  signal_fence();
+  thread_self = self;
+  signal_fence();
+  thread_leave(self);
+  watch_exit(self);
+  if (others > 0) scavenger_start();
+  errno = saved_errno;
+}
+
+static thread_t* enter_nested(thread_t* outer) {
+  if (outer->nested == NULL) {
+    outer->nested = thread_create();
+    if (outer->nested == NULL) return NULL;
+    outer->nested->outer = outer;
+  }
+  thread_self = outer->nested;
+  outer->nested->busy = 1;
+  return outer->nested;
+}
+
+thread_t* thread_enter(void) {
+  thread_t* self = thread_self;
+  if (unlikely(self == NULL)) {
+    thread_attach();
+    self = thread_self;
+    if (self == NULL) return NULL;
+  }
+  if (unlikely(self->busy)) return enter_nested(self);
+  self->busy = 1;
+  signal_fence();
+  thread_tag = TAG_NOBODY;
+  thread_part = &part_empty;
+  signal_fence();
+  return self;
+}
+
+void thread_leave(thread_t* self) {
+  signal_fence();
+  self->busy = 0;
+  signal_fence();
+  if (unlikely(self->outer != NULL)) {
+    thread_self = self->outer;
+    return;
+  }
+  thread_part = self->part;
+  thread_tag = self->tag;
+}
