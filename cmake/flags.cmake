@@ -3,7 +3,7 @@
 
 find_package(Threads REQUIRED)
 
-set(MI_WARNINGS -Wall -Wextra -Wundef -Wshadow -Wconversion -Wmissing-prototypes)
+set(MI_WARNINGS -Wall -Wextra -Wundef -Wshadow -Wconversion)
 if(MI_WERROR)
   list(APPEND MI_WARNINGS -Werror)
 endif()
@@ -16,8 +16,10 @@ endforeach()
 
 add_library(mimalloc-flags INTERFACE)
 target_compile_features(mimalloc-flags INTERFACE c_std_11)
-target_compile_options(mimalloc-flags INTERFACE -std=gnu11 -fvisibility=hidden -ftls-model=initial-exec -fno-plt
-  -fno-strict-aliasing -fno-semantic-interposition ${MI_NO_BUILTINS} ${MI_WARNINGS})
+target_compile_options(mimalloc-flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C>:-std=gnu11> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+  -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-strict-aliasing
+  -fno-semantic-interposition ${MI_NO_BUILTINS} ${MI_WARNINGS})
 target_include_directories(mimalloc-flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(mimalloc-flags INTERFACE Threads::Threads)
 

@@ -20,7 +20,8 @@ endif()
 if(MI_BUILD_OBJECT)
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mimalloc.o DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h")
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/mimalloc-config.cmake.in mimalloc-config.cmake
   INSTALL_DESTINATION ${package_dir})

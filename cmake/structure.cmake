@@ -2,15 +2,28 @@
 # Checks of the sources and of the built library that are not programs of ours.
 
 set(checker ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/check-structure --root ${PROJECT_SOURCE_DIR})
-foreach(check includes lines columns functions conditionals names words)
-  mi_ctest(structure ${check} LABELS quick COMMAND ${checker} ${check})
-endforeach()
-mi_ctest(structure calls LABELS quick COMMAND ${checker} calls 
-  --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
-if(MI_BUILD_SHARED)
-  mi_ctest(structure exports LABELS quick COMMAND ${checker} exports --library $<TARGET_FILE:mimalloc>)
-  if(MI_OVERRIDE AND NOT MI_DEBUG_FULL)
-    mi_ctest(structure fastpath LABELS quick
-      COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/check-fastpath $<TARGET_FILE:mimalloc>)
+if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
+  foreach(check includes lines columns functions conditionals names words)
+    mi_ctest(structure ${check} LABELS quick COMMAND ${checker} ${check})
+  endforeach()
+  mi_ctest(structure calls LABELS quick
+    COMMAND ${checker} calls --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
+  if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE)
+    mi_ctest(structure exports LABELS quick COMMAND ${checker} exports
+      --library $<TARGET_FILE:mimalloc> --library $<TARGET_FILE:mimalloc-static>)
   endif()
+endif()
+
+# Instructions on the fast paths of malloc and free, the return included.
+if("fastpath" IN_LIST MI_TEST_SETS AND Python3_FOUND AND MI_BUILD_SHARED AND MI_OVERRIDE AND NOT MI_DEBUG_FULL)
+  if(MI_FREE_CHECKS)
+    set(malloc_limit 15)
+    set(free_limit 24)
+  else()
+    set(malloc_limit 14)
+    set(free_limit 17)
+  endif()
+  set(counter ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/check-fastpath --show $<TARGET_FILE:mimalloc>)
+  mi_ctest(fastpath malloc LABELS quick COMMAND ${counter} malloc=${malloc_limit})
+  mi_ctest(fastpath free LABELS quick COMMAND ${counter} free=${free_limit})
 endif()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# The tests.  A folder of test/ may bring its own CMakeLists.txt; otherwise each .c file in it is one test program,
-# linked with the variant of the library that the folder is for.  Folders call mi_test() and mi_ctest().
+# The tests.  A folder of test/ (or bench/, examples/) may bring its own CMakeLists.txt, which calls mi_test() and
+# mi_ctest(); otherwise each C or C++ file in it is one test program, linked with the variant of the library that
+# the folder is for.
 #
 # Variants (all of src/, without the replacement of malloc, every invariant checked):
 #   mimalloc-check    the library as it is
@@ -11,6 +12,11 @@ set(MI_RUNTIME_ENVIRONMENT "" CACHE STRING "Environment of every test, NAME=valu
 find_library(CMOCKA_LIBRARY cmocka)
 find_path(CMOCKA_INCLUDE_DIR cmocka.h)
 find_package(Python3 COMPONENTS Interpreter)
+include(CheckLanguage)
+check_language(CXX)
+if(CMAKE_CXX_COMPILER)
+  enable_language(CXX)
+endif()
 
 function(mi_variant name)
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${MI_PLAIN_SOURCES})
@@ -59,7 +65,8 @@ function(mi_program target library)
   endforeach()
 endfunction()
 
-# mi_test(<set> <name> <library> <source>... [LABELS ...] [TIMEOUT seconds] [SERIAL] [ARGUMENTS ...] [ENVIRONMENT ...])
+# mi_test(<set> <name> <library> <source>...
+#         [LABELS ...] [TIMEOUT seconds] [SERIAL] [ARGUMENTS ...] [ENVIRONMENT ...])
 function(mi_test set name library)
   cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "LABELS;ENVIRONMENT;ARGUMENTS" ${ARGN})
   set(serial "")
@@ -86,12 +93,15 @@ function(mi_library_for result set source)
   set(${result} ${library} PARENT_SCOPE)
 endfunction()
 
-function(mi_default_tests set)
-  set(folder ${PROJECT_SOURCE_DIR}/test/${set})
+function(mi_default_tests set folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.c)
+  if(CMAKE_CXX_COMPILER)
+    file(GLOB_RECURSE cxx_sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    list(APPEND sources ${cxx_sources})
+  endif()
   foreach(source ${sources})
     file(RELATIVE_PATH name ${folder} ${source})
-    string(REGEX REPLACE "\\.c$" "" name ${name})
+    string(REGEX REPLACE "\\.cc?$" "" name ${name})
     string(REGEX REPLACE "(^|/)test_" "\\1" name ${name})
     string(REPLACE "/" "-" name ${name})
     mi_library_for(library ${set} ${source})
@@ -100,16 +110,18 @@ function(mi_default_tests set)
 endfunction()
 
 if(MI_TEST_SETS STREQUAL "all")
-  set(MI_TEST_SETS structure unit api interleave fault limits misuse stress programs examples)
+  set(MI_TEST_SETS structure fastpath unit api interleave fault limits misuse stress programs examples bench)
 endif()
 foreach(set ${MI_TEST_SETS})
-  if(EXISTS ${PROJECT_SOURCE_DIR}/test/${set}/CMakeLists.txt)
-    add_subdirectory(${PROJECT_SOURCE_DIR}/test/${set} ${CMAKE_CURRENT_BINARY_DIR}/test/${set})
+  set(folder ${PROJECT_SOURCE_DIR}/test/${set})
+  if(set MATCHES "^(bench|examples)$")
+    set(folder ${PROJECT_SOURCE_DIR}/${set})
+  endif()
+  if(EXISTS ${folder}/CMakeLists.txt)
+    add_subdirectory(${folder} ${CMAKE_CURRENT_BINARY_DIR}/test/${set})
   else()
-    mi_default_tests(${set})
+    mi_default_tests(${set} ${folder})
   endif()
 endforeach()
 
-if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
-  include(structure)
-endif()
+include(structure)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# The project's commands; `make help` lists them.  The build itself is CMake's (CMakeLists.txt).
+
+CORES   := $(shell nproc 2>/dev/null || echo 2)
+RELEASE := build/release
+LIBRARY := $(RELEASE)/libmimalloc.so
+PREFIX  ?= /usr/local
+CMD     ?=
+
+.DEFAULT_GOAL := build
+.PHONY: build run test stress bench bench-quick install clean help
+
+build: ## build the library (Release) in build/release
+	@tools/install-deps build
+	@cmake -S . -B $(RELEASE) -G Ninja -DCMAKE_BUILD_TYPE=Release -DMI_BUILD_TESTS=OFF >/dev/null
+	@cmake --build $(RELEASE) -- -j $(CORES)
+
+run: build ## run a program on the system's malloc and on ours: make run CMD="redis-server --port 7777"
+	@tools/run --lib $(LIBRARY) -- $(CMD)
+
+test: ## install what is missing, build every configuration, run every test
+	@tools/install-deps build test programs
+	@tools/test-all $(if $(ARGS),-- $(ARGS))
+
+stress: ## the stress tests only, Release and Debug
+	@tools/install-deps build test
+	@tools/test-all --only gcc-release --only gcc-debug -- -L stress
+
+bench: build ## benchmarks against the system's malloc and other allocators
+	@tools/install-deps bench
+	@bench/run --library $(LIBRARY)
+
+bench-quick: build ## the same, short
+	@tools/install-deps bench
+	@bench/run --quick --library $(LIBRARY)
+
+install: build ## install library, headers, CMake package and pkg-config file into PREFIX (/usr/local)
+	@cmake --install $(RELEASE) --prefix $(PREFIX)
+
+clean: ## remove everything that was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
