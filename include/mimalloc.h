@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/* mimalloc.h: the public interface of the allocator, compatible in source and binary with mimalloc 3.6.
+
+   What holds for every function unless its own comment says otherwise:
+   - Sizes, alignments and counts are in bytes or elements; nothing is rounded by the caller.
+   - Size 0 is a valid request: it gives a unique block of the smallest size, to be freed like any other.
+   - A request that cannot be met returns NULL.  Requests above PTRDIFF_MAX and products count * size that
+     overflow are such requests; they never wrap.  The error hook hears of each (mi_register_error), and errno
+     is ENOMEM.  A call that succeeds leaves errno alone; so does every function that frees.
+   - A block of 16 bytes and more is aligned to 16, a smaller one to 8; a size that is a power of two up to
+     4 KiB is aligned to itself.  Alignments asked for are powers of two, up to 1 GiB and beyond.
+   - Any thread may call any function, and any thread may resize or free any block.  Nothing waits for a lock.
+   - Freeing NULL does nothing.  A pointer this allocator did not hand out, or that is free already, is a
+     misuse: one line on stderr, then abort (or with MIMALLOC_CONTINUE_ON_ERROR=1, the call is ignored).
+   - Functions prefixed mi_heap_ take their memory from the heap given; they are else the same.  */
+#ifndef MIMALLOC_H
+#define MIMALLOC_H
+
+/* The interface implemented: major * 10000 + minor * 100 + patch. */
+#define MI_MALLOC_VERSION 30600
+
+#ifdef __cplusplus
+#include <cstdlib>
+#endif
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- attributes -------------------------------------------------------------------------------------- */
+
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define mi_attr_noexcept noexcept
+#elif defined(__cplusplus)
+#define mi_attr_noexcept throw()
+#else
+#define mi_attr_noexcept
+#endif
+
+#if defined(__cplusplus) && __cplusplus >= 201703L
+#define mi_decl_nodiscard [[nodiscard]]
+#elif defined(__GNUC__)
+#define mi_decl_nodiscard __attribute__((warn_unused_result))
+#else
+#define mi_decl_nodiscard
+#endif
+
+#if defined(__GNUC__)
+#define mi_decl_export __attribute__((visibility("default")))
+#define mi_decl_restrict
+#define mi_attr_malloc              __attribute__((malloc))
+#define mi_attr_alloc_size(s)       __attribute__((alloc_size(s)))
+#define mi_attr_alloc_size2(s1, s2) __attribute__((alloc_size(s1, s2)))
+#define mi_attr_alloc_align(p)      __attribute__((alloc_align(p)))
+#else
+#define mi_decl_export
+#define mi_decl_restrict
+#define mi_attr_malloc
+#define mi_attr_alloc_size(s)
+#define mi_attr_alloc_size2(s1, s2)
+#define mi_attr_alloc_align(p)
+#endif
+#define mi_cdecl /* the calling convention of hooks: C's own */
+
+/* An export whose result must not be dropped, and one that returns a fresh block. */
+#define mi_decl_result mi_decl_nodiscard mi_decl_export
+#define mi_decl_fresh  mi_decl_nodiscard mi_decl_export mi_decl_restrict
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the standard functions -------------------------------------------------------------------------- */
+
+/* A block of at least `size` bytes, contents undefined. */
+mi_decl_fresh void* mi_malloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+
+/* A block of `count * size` bytes, all zero. */
+mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(1, 2);
+
+/* Give block `p` the size `newsize`, in place where possible, else by moving its contents; the bytes up to
+   the smaller size are kept.  p NULL: mi_malloc(newsize).  newsize 0: a fresh smallest block, and p is
+   freed (ISO C's realloc may return NULL there; ours, in the replacement of malloc, does).  On failure p
+   stays valid and unchanged. */
+mi_decl_result void* mi_realloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+
+/* p itself when it can hold newsize bytes where it is, else NULL and p unchanged; NULL for NULL. */
+mi_decl_result void* mi_expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+
+/* Return a block of any function here to the allocator.  NULL: nothing happens. */
+mi_decl_export void mi_free(void* p) mi_attr_noexcept;
+
+/* A copy of the string s, or of its first n bytes at most (always terminated).  s NULL: NULL. */
+mi_decl_fresh char* mi_strdup(const char* s) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh char* mi_strndup(const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
+
+/* The absolute path of file `fname` without links or dots, in `resolved_name` (at least PATH_MAX bytes), or
+   in a fresh block when that is NULL.  NULL with errno as realpath(3) sets it when there is no such file. */
+mi_decl_result char* mi_realpath(const char* fname, char* resolved_name) mi_attr_noexcept;
+
+/* ---- extended functions ------------------------------------------------------------------------------ */
+
+#define MI_SMALL_WSIZE_MAX 128
+#define MI_SMALL_SIZE_MAX  (MI_SMALL_WSIZE_MAX * sizeof(void*))
+
+/* As mi_malloc and mi_zalloc for a size known to be at most MI_SMALL_SIZE_MAX (larger sizes work too). */
+mi_decl_fresh void* mi_malloc_small(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_zalloc_small(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+
+/* A block of `size` bytes, all zero. */
+mi_decl_fresh void* mi_zalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+
+/* As mi_malloc and mi_realloc of count * size bytes. */
+mi_decl_fresh void* mi_mallocn(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(1, 2);
+mi_decl_result void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_noexcept
+    mi_attr_alloc_size2(2, 3);
+
+/* As mi_realloc, but p is freed also when it fails. */
+mi_decl_result void* mi_reallocf(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+
+/* The bytes a program may use at p: at least what was asked for, all of it writable.  0 for NULL. */
+mi_decl_result size_t mi_usable_size(const void* p) mi_attr_noexcept;
+
+/* The usable size a block of `size` bytes would have; `size` itself when no such block can exist. */
+mi_decl_result size_t mi_good_size(size_t size) mi_attr_noexcept;
+
+/* Free a block whose size or alignment the caller knows: as allocated, or the size given to realloc.  In
+   this version the knowledge is not needed and not checked. */
+mi_decl_export void mi_free_size(void* p, size_t size) mi_attr_noexcept;
+mi_decl_export void mi_free_size_aligned(void* p, size_t size, size_t alignment) mi_attr_noexcept;
+mi_decl_export void mi_free_aligned(void* p, size_t alignment) mi_attr_noexcept;
+
+/* The same functions, telling also the usable size of the block made (`block_size`), freed, or resized
+   (before: `block_size_pre`, after: `block_size_post`).  Each of these pointers may be NULL; 0 is stored
+   where there is no block. */
+mi_decl_fresh void* mi_umalloc(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_ucalloc(size_t count, size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(1, 2);
+mi_decl_result void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre,
+                                 size_t* block_size_post) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_export void mi_ufree(void* p, size_t* block_size) mi_attr_noexcept;
+mi_decl_fresh void* mi_umalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_uzalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_umalloc_aligned(size_t size, size_t alignment,
+                                       size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
+                                       size_t* block_size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+
+/* ---- aligned allocation ------------------------------------------------------------------------------ */
+
+/* As the functions without _aligned, at an address that is a multiple of `alignment`; of _at, one where
+   p + offset is.  alignment 0 or not a power of two: NULL and errno EINVAL.  The size need not be a
+   multiple of the alignment.  mi_free frees these blocks too; mi_realloc may lose the alignment. */
+mi_decl_fresh void* mi_malloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_malloc_aligned_at(size_t size, size_t alignment,
+                                         size_t offset) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_zalloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_zalloc_aligned_at(size_t size, size_t alignment,
+                                         size_t offset) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_calloc_aligned(size_t count, size_t size,
+                                      size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(1, 2) mi_attr_alloc_align(3);
+mi_decl_fresh void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment,
+                                         size_t offset) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(1, 2);
+mi_decl_result void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_result void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment,
+                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
+
+/* ---- resizing zero-initialised blocks ---------------------------------------------------------------- */
+
+/* As mi_realloc, and what the block grows by is zero.  Only for NULL and for blocks that came zeroed from
+   this allocator and were resized by nothing but these functions: the bytes between the size last asked
+   for and the usable size are taken to be zero still. */
+mi_decl_result void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_result void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
+    mi_attr_alloc_size2(2, 3);
+mi_decl_result void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_result void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment,
+                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_result void* mi_recalloc_aligned(void* p, size_t newcount, size_t size,
+                                         size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
+    mi_attr_alloc_align(4);
+mi_decl_result void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment,
+                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
+
+/* ---- POSIX, Unix and Windows names ------------------------------------------------------------------- */
+
+/* Three names of mi_usable_size and one of mi_good_size; 0 for NULL. */
+mi_decl_result size_t mi_malloc_size(const void* p) mi_attr_noexcept;
+mi_decl_result size_t mi_malloc_usable_size(const void* p) mi_attr_noexcept;
+mi_decl_result size_t mi_malloc_good_size(size_t size) mi_attr_noexcept;
+
+/* Free p and return true when it points into memory of this allocator; else (NULL too) return false. */
+mi_decl_export bool mi_cfree(void* p) mi_attr_noexcept;
+
+/* mi_expand that reports a refusal in errno (ENOMEM). */
+mi_decl_result void* mi__expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+
+/* Store in *p a block of `size` bytes aligned to `alignment`.  Returns 0; EINVAL when p is NULL or the
+   alignment is not a power of two multiple of sizeof(void*); ENOMEM.  *p is stored only on success, and
+   errno is never changed. */
+mi_decl_result int mi_posix_memalign(void** p, size_t alignment, size_t size) mi_attr_noexcept;
+
+/* mi_malloc_aligned with the arguments in C's order (an alignment that is no power of two: EINVAL); aligned
+   to the OS page; and that with the size rounded up to whole OS pages. */
+mi_decl_fresh void* mi_memalign(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(1);
+mi_decl_fresh void* mi_aligned_alloc(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(1);
+mi_decl_fresh void* mi_valloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_pvalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+
+/* mi_reallocn that reports in errno: EOVERFLOW when count * size overflows, else ENOMEM. */
+mi_decl_result void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_noexcept
+    mi_attr_alloc_size2(2, 3);
+
+/* NetBSD's: resize the block whose pointer `ptrp` points to and store the new pointer there.  count 0:
+   the block is freed and NULL stored.  Returns 0, or EINVAL (ptrp NULL, or size 0), EOVERFLOW, ENOMEM, which
+   errno holds too; the block is then unchanged. */
+mi_decl_export int mi_reallocarr(void* ptrp, size_t count, size_t size) mi_attr_noexcept;
+
+/* Other names of mi_recalloc_aligned and mi_recalloc_aligned_at. */
+mi_decl_result void* mi_aligned_recalloc(void* p, size_t newcount, size_t size,
+                                         size_t alignment) mi_attr_noexcept;
+mi_decl_result void* mi_aligned_offset_recalloc(void* p, size_t newcount, size_t size, size_t alignment,
+                                                size_t offset) mi_attr_noexcept;
+
+/* Copies of a multibyte and of a wide string; NULL for NULL. */
+mi_decl_fresh unsigned char* mi_mbsdup(const unsigned char* s) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh wchar_t* mi_wcsdup(const wchar_t* s) mi_attr_noexcept mi_attr_malloc;
+
+/* Store in *buf a copy of environment variable `name` (NULL when unset) and in *size, unless NULL, its
+   bytes with the terminator.  Returns 0, EINVAL (buf or name NULL) or ENOMEM.  The wide form always returns
+   EINVAL: it exists on Windows only. */
+mi_decl_export int mi_dupenv_s(char** buf, size_t* size, const char* name) mi_attr_noexcept;
+mi_decl_export int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name) mi_attr_noexcept;
+
+/* ---- allocation as C++'s operator new does it -------------------------------------------------------- */
+
+/* Never NULL: on failure the program's std::new_handler is called and the request tried again, for as long
+   as there is a handler; without one std::bad_alloc is thrown.  The nothrow forms return NULL instead of
+   throwing (a handler that throws std::bad_alloc makes them return NULL too).  In a program without a C++
+   runtime nothing can be thrown: a message, then abort.  Freed by mi_free or operator delete. */
+mi_decl_fresh void* mi_new(size_t size) mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_new_aligned(size_t size, size_t alignment) mi_attr_malloc mi_attr_alloc_size(1)
+    mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_new_nothrow(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_new_aligned_nothrow(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_new_n(size_t count, size_t size) mi_attr_malloc mi_attr_alloc_size2(1, 2);
+mi_decl_result void* mi_new_realloc(void* p, size_t newsize) mi_attr_alloc_size(2);
+mi_decl_result void* mi_new_reallocn(void* p, size_t newcount, size_t size) mi_attr_alloc_size2(2, 3);
+
+/* ---- heaps ------------------------------------------------------------------------------------------- */
+
+/* A heap groups blocks so that they can be freed together.  Its functions may be called from any thread, at
+   the same time; a block of any heap is freed by mi_free.  Only delete and destroy must be the last call
+   on their heap. */
+typedef struct mi_heap_s mi_heap_t;
+
+/* A new heap, or NULL when out of memory. */
+mi_decl_result mi_heap_t* mi_heap_new(void) mi_attr_noexcept;
+
+/* End a heap.  delete: live blocks stay valid and belong to the main heap from then on.  destroy: all its
+   blocks are freed at once.  NULL: nothing happens.  The main heap is refused, with a warning. */
+mi_decl_export void mi_heap_delete(mi_heap_t* heap) mi_attr_noexcept;
+mi_decl_export void mi_heap_destroy(mi_heap_t* heap) mi_attr_noexcept;
+
+/* Give back to the system what `heap` does not use; force: what it retains for reuse as well. */
+mi_decl_export void mi_heap_collect(mi_heap_t* heap, bool force) mi_attr_noexcept;
+
+/* The heap that mi_malloc allocates from; the heap block p belongs to (NULL when p is no block of ours). */
+mi_decl_result mi_heap_t* mi_heap_main(void) mi_attr_noexcept;
+mi_decl_result mi_heap_t* mi_heap_of(const void* p) mi_attr_noexcept;
+
+/* Does p point to a block of `heap` (NULL: the main heap)?  p may be any address. */
+mi_decl_result bool mi_heap_contains(const mi_heap_t* heap, const void* p) mi_attr_noexcept;
+
+mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_zalloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_heap_mallocn(mi_heap_t* heap, size_t count,
+                                    size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+
+/* Resizing keeps a block where it is when it fits, even if it is another heap's; when it moves, it moves
+   into `heap`. */
+mi_decl_result void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+    mi_attr_alloc_size(3);
+mi_decl_result void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) mi_attr_noexcept
+    mi_attr_alloc_size2(3, 4);
+mi_decl_result void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+    mi_attr_alloc_size(3);
+mi_decl_result void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+    mi_attr_alloc_size(3);
+mi_decl_result void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) mi_attr_noexcept
+    mi_attr_alloc_size2(3, 4);
+
+mi_decl_fresh void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size,
+                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_fresh void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment,
+                                              size_t offset) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size,
+                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_fresh void* mi_heap_zalloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment,
+                                              size_t offset) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size,
+                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(2, 3) mi_attr_alloc_align(4);
+mi_decl_fresh void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment,
+                                              size_t offset) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size2(2, 3);
+mi_decl_result void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
+                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
+    mi_attr_alloc_align(4);
+mi_decl_result void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                                size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+
+mi_decl_fresh char* mi_heap_strdup(mi_heap_t* heap, const char* s) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh char* mi_heap_strndup(mi_heap_t* heap, const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
+mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname,
+                                      char* resolved_name) mi_attr_noexcept;
+
+mi_decl_fresh void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
+    mi_attr_alloc_size2(2, 3);
+
+/* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
+
+/* Tidy the calling thread's heap and give free memory back to the system; force: all of it, at once. */
+mi_decl_export void mi_collect(bool force) mi_attr_noexcept;
+
+/* Called by the allocating thread at a regular cadence of its slow path, counted in `heartbeat`, and with
+   `force` when memory is collected by force or has run out: the place to free what the program put off.  It
+   may allocate and free; it is not called from within itself.  NULL unregisters. */
+typedef void(mi_cdecl mi_deferred_free_fun)(bool force, unsigned long long heartbeat, void* arg);
+mi_decl_export void mi_register_deferred_free(mi_deferred_free_fun* deferred_free,
+                                              void* arg) mi_attr_noexcept;
+
+/* Receives the allocator's text, whole lines, instead of stderr.  Up to 16 KiB written before the first
+   registration are handed over by it.  NULL: back to stderr. */
+typedef void(mi_cdecl mi_output_fun)(const char* msg, void* arg);
+mi_decl_export void mi_register_output(mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+/* Hears of every error: EAGAIN a double free, EFAULT corrupted memory, EINVAL an invalid pointer or
+   alignment, ENOMEM out of memory, EOVERFLOW a size that is too large.  Misuse aborts after it returns.
+   NULL unregisters. */
+typedef void(mi_cdecl mi_error_fun)(int err, void* arg);
+mi_decl_export void mi_register_error(mi_error_fun* fun, void* arg) mi_attr_noexcept;
+
+/* MI_MALLOC_VERSION of the library in use. */
+mi_decl_export int mi_version(void) mi_attr_noexcept;
+
+/* Print the statistics, to `out` (NULL: the registered output or stderr).  mi_stats_print ignores its
+   argument, which old programs pass as NULL. */
+mi_decl_export void mi_stats_print(void* out) mi_attr_noexcept;
+mi_decl_export void mi_stats_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+/* Times in milliseconds since the start of the process, memory in bytes, page faults that needed the disk.
+   Any pointer may be NULL. The resident set is the real one, read from the system; commit is what this
+   allocator has in use. */
+mi_decl_export void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, size_t* system_msecs,
+                                    size_t* current_rss, size_t* peak_rss, size_t* current_commit,
+                                    size_t* peak_commit, size_t* page_faults) mi_attr_noexcept;
+
+/* ---- options ----------------------------------------------------------------------------------------- */
+
+/* Each can be set by environment variable MIMALLOC_<NAME> before the program starts (name and value in any
+   case): 1, true, yes, on or nothing for true; 0, false, no, off; a number; sizes with a suffix K, M, G or
+   T, optionally followed by B or iB.  A process that runs with privileges of its own (setuid) ignores the
+   environment. mi_options_print shows all with their values and says which ones this allocator has no use
+   for. The numbers are part of the binary interface. */
+typedef enum mi_option_e {
+  mi_option_show_errors,
+  mi_option_show_stats,
+  mi_option_verbose,
+  mi_option_deprecated_eager_commit,
+  mi_option_arena_eager_commit,
+  mi_option_purge_decommits,
+  mi_option_allow_large_os_pages,
+  mi_option_reserve_huge_os_pages,
+  mi_option_reserve_huge_os_pages_at,
+  mi_option_reserve_os_memory,
+  mi_option_deprecated_segment_cache,
+  mi_option_deprecated_page_reset,
+  mi_option_deprecated_abandoned_page_purge,
+  mi_option_deprecated_segment_reset,
+  mi_option_deprecated_eager_commit_delay,
+  mi_option_purge_delay,
+  mi_option_use_numa_nodes,
+  mi_option_disallow_os_alloc,
+  mi_option_os_tag,
+  mi_option_max_errors,
+  mi_option_max_warnings,
+  mi_option_deprecated_max_segment_reclaim,
+  mi_option_destroy_on_exit,
+  mi_option_arena_reserve,
+  mi_option_arena_purge_mult,
+  mi_option_deprecated_purge_extend_delay,
+  mi_option_disallow_arena_alloc,
+  mi_option_retry_on_oom,
+  mi_option_deprecated_visit_abandoned,
+  mi_option_guarded_min,
+  mi_option_guarded_max,
+  mi_option_unsafe_guarded_precise,
+  mi_option_guarded_sample_rate,
+  mi_option_guarded_sample_seed,
+  mi_option_generic_collect,
+  mi_option_page_reclaim_on_free,
+  mi_option_page_full_retain,
+  mi_option_page_max_candidates,
+  mi_option_max_vabits,
+  mi_option_pagemap_commit,
+  mi_option_page_commit_on_demand,
+  mi_option_page_max_reclaim,
+  mi_option_page_cross_thread_max_reclaim,
+  mi_option_allow_thp,
+  mi_option_arena_purge_min_size,
+  mi_option_arena_max_object_size,
+  mi_option_arena_is_numa_local,
+  mi_option_stats_merge_on_collect,
+  mi_option_profile_alloc_interval,
+  mi_option_profile_inuse_interval,
+  mi_option_profile_time_interval,
+  mi_option_profile_sample_rate,
+  mi_option_stats_merge_threshold,
+  mi_option_arena_purge_immediate_size,
+
+  /* Ours: after those of the common interface, whose numbers they do not disturb. */
+  mi_option_continue_on_error, /* misuse is reported and ignored instead of aborting (0) */
+  mi_option_scavenger,         /* a thread purges while a multi-threaded program is idle (1) */
+  _mi_option_last,
+
+  mi_option_large_os_pages = mi_option_allow_large_os_pages,
+  mi_option_eager_region_commit = mi_option_arena_eager_commit,
+  mi_option_reset_decommits = mi_option_purge_decommits,
+  mi_option_reset_delay = mi_option_purge_delay,
+  mi_option_limit_os_alloc = mi_option_disallow_os_alloc,
+  mi_option_minimal_purge_size = mi_option_arena_purge_min_size
+} mi_option_t;
+
+/* The value, in the option's unit; kept within min..max; in bytes (also of options whose unit is KiB).  Of
+   a number that is no option: 0. */
+mi_decl_result long mi_option_get(mi_option_t option);
+mi_decl_result long mi_option_get_clamp(mi_option_t option, long min, long max);
+mi_decl_result size_t mi_option_get_size(mi_option_t option);
+mi_decl_result bool mi_option_is_enabled(mi_option_t option);
+
+/* Set an option, whatever the environment says; the _default forms only when neither the environment nor
+   the program has set it.  Options that shape the start are best set before the first allocation. */
+mi_decl_export void mi_option_set(mi_option_t option, long value);
+mi_decl_export void mi_option_set_default(mi_option_t option, long value);
+mi_decl_export void mi_option_set_enabled(mi_option_t option, bool enable);
+mi_decl_export void mi_option_set_enabled_default(mi_option_t option, bool enable);
+mi_decl_export void mi_option_enable(mi_option_t option);
+mi_decl_export void mi_option_disable(mi_option_t option);
+
+/* Print all options and their values, to `out` (NULL: the registered output or stderr). */
+mi_decl_export void mi_options_print(void) mi_attr_noexcept;
+mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+#ifdef __cplusplus
+}
+#endif
+
+/* ---- typed allocation -------------------------------------------------------------------------------- */
+
+#define mi_malloc_tp(tp)                  ((tp*)mi_malloc(sizeof(tp)))
+#define mi_zalloc_tp(tp)                  ((tp*)mi_zalloc(sizeof(tp)))
+#define mi_calloc_tp(tp, n)               ((tp*)mi_calloc(n, sizeof(tp)))
+#define mi_mallocn_tp(tp, n)              ((tp*)mi_mallocn(n, sizeof(tp)))
+#define mi_reallocn_tp(tp, p, n)          ((tp*)mi_reallocn(p, n, sizeof(tp)))
+#define mi_recalloc_tp(tp, p, n)          ((tp*)mi_recalloc(p, n, sizeof(tp)))
+#define mi_heap_malloc_tp(tp, hp)         ((tp*)mi_heap_malloc(hp, sizeof(tp)))
+#define mi_heap_zalloc_tp(tp, hp)         ((tp*)mi_heap_zalloc(hp, sizeof(tp)))
+#define mi_heap_calloc_tp(tp, hp, n)      ((tp*)mi_heap_calloc(hp, n, sizeof(tp)))
+#define mi_heap_mallocn_tp(tp, hp, n)     ((tp*)mi_heap_mallocn(hp, n, sizeof(tp)))
+#define mi_heap_reallocn_tp(tp, hp, p, n) ((tp*)mi_heap_reallocn(hp, p, n, sizeof(tp)))
+#define mi_heap_recalloc_tp(tp, hp, p, n) ((tp*)mi_heap_recalloc(hp, p, n, sizeof(tp)))
+
+/* ---- the standard containers of C++ ------------------------------------------------------------------ */
+
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#include <type_traits>
+
+/* An allocator for containers that serves each of them from mi_new_n; all are equal. */
+template <class T> struct mi_stl_allocator {
+  typedef T value_type;
+  typedef std::true_type is_always_equal;
+  typedef std::true_type propagate_on_container_copy_assignment;
+  typedef std::true_type propagate_on_container_move_assignment;
+  typedef std::true_type propagate_on_container_swap;
+  template <class U> struct rebind { typedef mi_stl_allocator<U> other; };
+
+  mi_stl_allocator() noexcept = default;
+  mi_stl_allocator(const mi_stl_allocator&) noexcept = default;
+  mi_stl_allocator& operator=(const mi_stl_allocator&) noexcept = default;
+  template <class U> mi_stl_allocator(const mi_stl_allocator<U>&) noexcept {}
+
+  mi_decl_nodiscard T* allocate(size_t count, const void* = nullptr) {
+    if (alignof(T) <= 2 * sizeof(void*) || count > SIZE_MAX / sizeof(T)) {
+      return static_cast<T*>(mi_new_n(count, sizeof(T)));
+    }
+    return static_cast<T*>(mi_new_aligned(count * sizeof(T), alignof(T)));
+  }
+  void deallocate(T* p, size_t = 0) noexcept { mi_free(p); }
+};
+
+template <class T, class U> bool operator==(const mi_stl_allocator<T>&, const mi_stl_allocator<U>&) noexcept {
+  return true;
+}
+template <class T, class U> bool operator!=(const mi_stl_allocator<T>&, const mi_stl_allocator<U>&) noexcept {
+  return false;
+}
+#endif
+
+#endif
