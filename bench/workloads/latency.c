@@ -37,7 +37,7 @@ static void record(histogram_t* histogram, uint64_t ns) {
 
 /* The time that `per_million` of a million calls stay below. */
 static uint64_t percentile(const histogram_t* histogram, uint64_t per_million) {
-  const uint64_t wanted = histogram->total / 1000000 * per_million;
+  const uint64_t wanted = histogram->total * per_million / 1000000;
   uint64_t seen = 0;
   for (size_t i = 0; i < BUCKETS; i++) {
     seen += histogram->count[i];
