@@ -62,7 +62,7 @@ static bool claim_entry(page_t* page) {
 }
 
 void abandoned_link(heap_t* heap, unsigned bin, page_t* page) {
-  if (load_relaxed(&page->linked) != 0 || exchange_acq_rel(&page->linked, 1u) != 0) return;
+  if (exchange_acq_rel(&page->linked, 1u) != 0) return;
   stack_push(&heap->abandoned[bin], page);
   /* Deleted meanwhile: whoever comes last, this push or the deleter's sweep, forwards the entry. */
   if (load_acquire(&heap->state) == HEAP_DELETED) abandoned_sweep(heap);

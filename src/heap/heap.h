@@ -65,6 +65,7 @@ struct mi_theap_s {
   heap_t* heap;          /* owner */
   heap_part_t* sibling;  /* owner: next part of the same thread */
   uint64_t retired[2];   /* owner: bins that may have a retired page */
+  uint64_t served_blocks, served_bytes; /* owner: handed to allocation, counted a list at a time */
   size_t pages_looked_at; /* owner: steps of the page search, for tests and statistics */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
@@ -117,7 +118,8 @@ void abandoned_unlink_all(heap_t* heap);               /* destroy: forget all en
 /* ---- big blocks (heap/single.c) ---- */
 typedef struct single_request_s {
   size_t size;
-  size_t alignment;
+  size_t alignment; /* power of two, or 0 */
+  size_t offset;    /* (p + offset) is what shall be aligned */
 } single_request_t;
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
 bool single_free(page_t* page);                    /* false: it was freed already */

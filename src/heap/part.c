@@ -108,7 +108,13 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
       if (page == NULL) return NULL;
     }
     part->pages_looked_at++;
-    if (page_refill(page)) return page;
+    if (page_refill(page)) {
+      const size_t blocks = page->capacity - page->used;
+      part->served_blocks += blocks;
+      part->served_bytes += blocks * bin_size(bin);
+      check(page_is_valid(page));
+      return page;
+    }
     /* Full, unless somebody frees between the look and the arming: then look again. */
     if (remote_arm(page)) part_to_full(part, page);
   }
@@ -207,8 +213,10 @@ void part_move_all(heap_part_t* part, heap_part_t* to) {
 
 void part_forget(heap_part_t* part) {
   /* What was delivered lies in the destroyed pages. */
+  heap_part_t* const sibling = part->sibling;
   exchange_acq_rel(&part->delayed, 0);
   part_init(part, part->heap, part->tag);
+  part->sibling = sibling;
 }
 
 static bool queue_is_valid(const heap_part_t* part, const page_queue_t* queue, uintptr_t care) {

@@ -9,22 +9,33 @@
 
 #define SINGLE_LIVE UINT64_C(1)
 
+/* Where the block begins in an aligned run, so that block + offset is aligned. */
+static size_t single_lead(single_request_t request) {
+  if (request.alignment == 0) return 0;
+  return (request.alignment - request.offset % request.alignment) % request.alignment;
+}
+
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
-  const size_t size = align_up(max_size(request.size, 1), os_page_size());
+  const size_t lead = single_lead(request);
+  const size_t shift = lead % SLICE_SIZE;
+  const size_t skip = lead / SLICE_SIZE;
+  const size_t bytes = shift + max_size(request.size, 1);
   claim_t claim;
-  if (!slices_claim(div_up(size, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
-  page_t* const page = page_at(claim.slice);
+  if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
+  if (!slices_claim(skip + div_up(bytes, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
+  if (skip > 0) slices_release(claim.slice, skip);
+  page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;
   page->local_free = NULL;
-  page->stride = 0;
+  page->stride = (uint32_t)shift;
   page->slices = 0;
   page->bin = BIN_COUNT;
-  page->single_size = size;
+  page->single_size = align_up(bytes, os_page_size()) - shift;
   store_relaxed(&page->heap, (uintptr_t)heap);
   heap_note_page(heap, page);
   store_relaxed(&page->thread_free, SINGLE_LIVE);
   store_relaxed(&page->owner_tag, TAG_SINGLE);
-  slices_set_start(claim.slice);
+  slices_set_start(claim.slice + skip);
   *memory = claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN;
   return page;
 }
@@ -41,11 +52,12 @@ bool single_free(page_t* page) {
 }
 
 bool single_resize(page_t* page, size_t size) {
+  const size_t shift = page->stride;
   const size_t have = page_slice_count(page);
-  const size_t want = div_up(size, SLICE_SIZE);
+  const size_t want = div_up(shift + size, SLICE_SIZE);
   claim_t claim;
   if (want > have && !slices_extend(page_slice(page), have, want - have, &claim)) return false;
-  page->single_size = align_up(size, os_page_size());
+  page->single_size = align_up(shift + size, os_page_size()) - shift;
   if (want < have) slices_release(page_slice(page) + want, have - want);
   return true;
 }

@@ -52,7 +52,7 @@ struct page_s {
   block_t* local_free;     /* owner: the owner's frees */
   uint64_t reciprocal;     /* const: ceil(2^64 / stride): x is a multiple of stride iff x * reciprocal < reciprocal */
   uint32_t used;           /* owner: blocks that are not in free or local_free */
-  uint32_t stride;         /* const: distance of blocks (0 for a single) */
+  uint32_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
   uint16_t capacity;       /* owner: blocks carved so far */
   uint16_t reserved;       /* const: blocks that fit */
   uint8_t bin;             /* const */
@@ -87,7 +87,7 @@ static inline bool page_is_single(const page_t* page) {
 }
 
 static inline size_t page_slice_count(const page_t* page) {
-  return page->slices != 0 ? page->slices : div_up((size_t)page->single_size, SLICE_SIZE);
+  return page->slices != 0 ? page->slices : div_up(page->stride + (size_t)page->single_size, SLICE_SIZE);
 }
 
 static inline size_t page_usable_size(const page_t* page) {

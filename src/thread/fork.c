@@ -25,7 +25,10 @@ uint64_t thread_generation(void) {
   uint64_t generation = load_acquire(word);
   if (likely(generation != 0)) return generation;
   const uint64_t next = load_relaxed(&last_generation) + 1;
-  if (cas_strong_acq_rel(word, &generation, next)) generation = next;
+  if (cas_strong_acq_rel(word, &generation, next)) {
+    generation = next;
+    scavenger_after_fork();
+  }
   store_relaxed(&last_generation, generation);
   return generation;
 }
@@ -86,36 +89,32 @@ static void rearm_full_pages(const thread_t* self) {
   }
 }
 
-/* `self` is the record of the thread that came over, outermost; it is busy, and was not when the process forked
-   unless a signal handler forked inside a slow path: then its own structures are left alone. */
-static void adopt_all(thread_t* self, const thread_t* inner) {
-  const bool alone = load_relaxed(&heap_threads) <= 1;
-  store_relaxed(&heap_threads, 1u);
-  scavenger_after_fork();
-  purge_after_fork();
-  if (alone) return;
-  if (inner == self) {
+typedef enum adoption_e {
+  ADOPT_FIRST, /* nobody else has been in the allocator since the fork: everything may be put right */
+  ADOPT_LATE,  /* threads of the child have: only what dead threads owned is safe to touch */
+} adoption_t;
+
+static void adopt_all(thread_t* self, adoption_t adoption) {
+  if (adoption == ADOPT_FIRST) {
+    const bool alone = load_relaxed(&heap_threads) <= 1;
+    store_relaxed(&heap_threads, 1u);
+    purge_after_fork();
+    if (alone) return;
     memory_after_fork(slices_of_entry);
-    rearm_full_pages(self);
+    visit_all(forget_links, self);
   }
-  visit_all(forget_links, self);
+  rearm_full_pages(self);
   visit_all(adopt_page, self);
 }
 
-static thread_t* outermost(thread_t* self) {
-  while (self->outer != NULL) self = self->outer;
-  return self;
-}
-
 void thread_check_fork(void) {
+  atomic_u64_t* const word = os_fork_word();
+  const adoption_t adoption = word != NULL && load_relaxed(word) == 0 ? ADOPT_FIRST : ADOPT_LATE;
   const uint64_t generation = thread_generation();
-  if (thread_self == NULL || likely(outermost(thread_self)->generation == generation)) return;
-  thread_t* const inner = thread_enter();
-  if (inner == NULL) return;
-  thread_t* const self = outermost(inner);
-  if (self->generation != generation) {
-    self->generation = generation;
-    adopt_all(self, inner);
-  }
-  thread_leave(inner);
+  /* A busy thread forked inside a slow path, from a signal handler: its next visit will do. */
+  if (thread_self == NULL || likely(thread_self->generation == generation) || thread_self->busy) return;
+  thread_t* const self = thread_enter();
+  self->generation = generation;
+  adopt_all(self, adoption);
+  thread_leave(self);
 }

@@ -52,8 +52,23 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
   return part;
 }
 
+static atomic_u64_t served_blocks, served_bytes; /* by parts that have gone */
+
+served_t thread_served(void) {
+  served_t served = {load_relaxed(&served_blocks), load_relaxed(&served_bytes)};
+  if (thread_self == NULL) return served;
+  for (const heap_part_t* part = thread_self->parts; part != NULL; part = part->sibling) {
+    served.blocks += part->served_blocks;
+    served.bytes += part->served_bytes;
+  }
+  return served;
+}
+
 /* The part has no pages any more. */
 static void part_discard(thread_t* self, heap_part_t* part) {
+  add_relaxed(&served_blocks, part->served_blocks);
+  add_relaxed(&served_bytes, part->served_bytes);
+  part->served_blocks = part->served_bytes = 0;
   heap_t* const heap = part->heap;
   heap_part_t** at = &self->parts;
   while (*at != part) at = &(*at)->sibling;

@@ -54,6 +54,10 @@ heap_part_t* thread_find_part(const thread_t* self, const heap_t* heap);
 /* Between enter and leave: parts of heaps that were deleted or destroyed meanwhile go away. */
 void thread_settle(thread_t* self);
 
+/* Handed to allocation by the calling thread and by all that have exited. */
+typedef struct served_s { uint64_t blocks, bytes; } served_t;
+served_t thread_served(void);
+
 /* Slow paths call this first: in a forked child it adopts what the parent's other threads owned. */
 void thread_check_fork(void);
 uint64_t thread_generation(void);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Aligned allocation.  Small blocks are aligned by their class, everything else gets a run of slices of its own. */
+#include "alloc/fast.h"
+#include "alloc/resize.h"
+#include "os/os.h"
+
+static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
+  /* An alignment of 0 is an error here; everywhere else it means none. */
+  const size_t power = alignment != 0 ? alignment : 3;
+  if (likely(power <= 16 && is_power_of_two(power) && offset % power == 0 && size >= power)) {
+    return memory == MEMORY_ZERO ? zalloc_fast(size) : malloc_fast(size);
+  }
+  if (power <= CACHE_LINE && is_power_of_two(power) && offset % power == 0 && size <= DIRECT_SIZE_MAX) {
+    const size_t rounded = align_up(max_size(size, 1), power);
+    return memory == MEMORY_ZERO ? zalloc_fast(rounded) : malloc_fast(rounded);
+  }
+  return alloc_generic((request_t){.size = size, .alignment = power, .offset = offset, .memory = memory});
+}
+
+static void* resize_aligned(void* p, request_t request) {
+  if (request.alignment == 0) request.alignment = 3;
+  if (request.alignment <= sizeof(void*) && is_power_of_two(request.alignment)) request.alignment = 0;
+  return resize(p, request);
+}
+
+EXPORT void* mi_malloc_aligned(size_t size, size_t alignment) {
+  return alloc_aligned(size, alignment, 0, MEMORY_UNKNOWN);
+}
+
+EXPORT void* mi_malloc_aligned_at(size_t size, size_t alignment, size_t offset) {
+  return alloc_aligned(size, alignment, offset, MEMORY_UNKNOWN);
+}
+
+EXPORT void* mi_zalloc_aligned(size_t size, size_t alignment) { return alloc_aligned(size, alignment, 0, MEMORY_ZERO); }
+
+EXPORT void* mi_zalloc_aligned_at(size_t size, size_t alignment, size_t offset) {
+  return alloc_aligned(size, alignment, offset, MEMORY_ZERO);
+}
+
+EXPORT void* mi_calloc_aligned(size_t count, size_t size, size_t alignment) {
+  return mi_calloc_aligned_at(count, size, alignment, 0);
+}
+
+EXPORT void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment, size_t offset) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("calloc_aligned", count, size);
+  return alloc_aligned(total, alignment, offset, MEMORY_ZERO);
+}
+
+EXPORT void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) {
+  return mi_realloc_aligned_at(p, newsize, alignment, 0);
+}
+
+EXPORT void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment, size_t offset) {
+  return resize_aligned(p, (request_t){.size = newsize, .alignment = alignment, .offset = offset});
+}
+
+EXPORT void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) {
+  return mi_rezalloc_aligned_at(p, newsize, alignment, 0);
+}
+
+EXPORT void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment, size_t offset) {
+  return resize_aligned(p, (request_t){.size = newsize, .alignment = alignment, .offset = offset, .memory = MEMORY_ZERO});
+}
+
+EXPORT void* mi_recalloc_aligned(void* p, size_t newcount, size_t size, size_t alignment) {
+  return mi_recalloc_aligned_at(p, newcount, size, alignment, 0);
+}
+
+EXPORT void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment, size_t offset) {
+  size_t total;
+  if (!mul_fits(newcount, size, &total)) return alloc_overflow("recalloc_aligned", newcount, size);
+  return mi_rezalloc_aligned_at(p, total, alignment, offset);
+}
+
+EXPORT size_t mi_good_size(size_t size) {
+  if (size <= MEDIUM_BLOCK_MAX) return bin_size(bin_of(size));
+  if (size > ALLOC_SIZE_MAX) return size;
+  return align_up(size, os_page_size());
+}

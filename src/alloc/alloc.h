@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What the allocation entries share.  The call tree:
+
+     malloc_fast ----cold----> alloc_slow ---> alloc_generic ---> part_find_page | single_alloc
+     free_fast   ----cold----> free_outside | free_slow | free_emptied
+     every other entry builds a request_t and calls alloc_generic, or free_fast */
+#ifndef ALLOC_ALLOC_H
+#define ALLOC_ALLOC_H
+
+#include "mimalloc.h"
+#include "thread/thread.h"
+
+/* What an entry wants.  alignment 0 (or up to 16): natural; offset: (p + offset) is what shall be aligned. */
+typedef struct request_s {
+  heap_t* heap; /* NULL: the calling thread's default */
+  size_t size;
+  size_t alignment;
+  size_t offset;
+  zeroed_t memory; /* MEMORY_ZERO: all usable bytes are to be zero */
+} request_t;
+
+/* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook has
+   been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power of two). */
+COLD void* alloc_generic(request_t request);
+
+/* The tails of the fast paths. */
+NOINLINE void* alloc_slow(size_t size);
+NOINLINE void* alloc_slow_zero(size_t size);
+NOINLINE void free_slow(void* p, page_t* page);
+COLD void free_outside(void* p);
+NOINLINE void free_emptied(page_t* page);
+
+/* NULL with errno ENOMEM and the hook told EOVERFLOW. */
+COLD void* alloc_overflow(const char* what, size_t count, size_t size);
+
+/* The page of a block that is to be resized or measured; NULL when p is not ours (then *foreign is set) or is not a
+   live block's start (then it has been reported). */
+typedef enum ownership_e { BLOCK_OURS, BLOCK_FOREIGN, BLOCK_BAD } ownership_t;
+ownership_t block_lookup(const void* p, const char* verb, page_t** page);
+
+/* Bytes of the block that p starts; the block has been looked up. */
+static inline size_t block_usable_size(const page_t* page) { return page_usable_size(page); }
+
+/* Call the user's deferred_free, unless it runs already. */
+typedef enum cadence_e { CADENCE_NORMAL, CADENCE_FORCED } cadence_t;
+void alloc_cadence(cadence_t cadence);
+
+/* Release what the calling thread can; CADENCE_FORCED: and purge all free memory. */
+void alloc_collect(cadence_t cadence);
+
+#endif

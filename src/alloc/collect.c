@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Maintenance on request, and the user's deferred frees.
+
+   The callback runs while the thread is ready (not busy), so it may allocate and free like any code; while it
+   runs it is not called again. */
+#include "alloc/collect.h"
+
+#include <errno.h>
+
+#include "alloc/alloc.h"
+#include "core/hook.h"
+#include "memory/purge.h"
+
+static hook_t deferred_hook;
+
+EXPORT void mi_register_deferred_free(mi_deferred_free_fun* deferred_free, void* arg) {
+  hook_set(&deferred_hook, (hook_function_t*)deferred_free, arg);
+}
+
+void alloc_cadence(cadence_t cadence) {
+  thread_t* const self = thread_self;
+  if (self == NULL || self->busy) return;
+  self->heartbeat++;
+  const hook_pair_t hook = hook_get(&deferred_hook);
+  if (likely(hook.function == NULL) || self->in_deferred) return;
+  self->in_deferred = 1;
+  ((mi_deferred_free_fun*)hook.function)(cadence == CADENCE_FORCED, self->heartbeat, hook.argument);
+  self->in_deferred = 0;
+}
+
+static void collect_part(heap_part_t* part) {
+  part_drain(part);
+  part_collect(part);
+  abandoned_sweep(part->heap);
+  check(part_is_valid(part));
+}
+
+void alloc_collect(cadence_t cadence) {
+  thread_t* const self = thread_enter();
+  if (self == NULL) return;
+  thread_settle(self);
+  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) collect_part(part);
+  if (cadence == CADENCE_FORCED) purge_all();
+  else purge_due();
+  thread_leave(self);
+}
+
+size_t memory_trim(void) {
+  thread_check_fork();
+  alloc_cadence(CADENCE_FORCED);
+  alloc_collect(CADENCE_NORMAL);
+  return purge_all();
+}
+
+EXPORT void mi_collect(bool force) {
+  const int saved_errno = errno;
+  thread_attach();
+  thread_check_fork();
+  alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
+  alloc_collect(force ? CADENCE_FORCED : CADENCE_NORMAL);
+  errno = saved_errno;
+}
+
+EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
+  const int saved_errno = errno;
+  thread_t* const self = thread_enter();
+  if (self != NULL) {
+    heap_part_t* const part = heap == NULL ? self->part : thread_find_part(self, heap);
+    if (part != NULL) collect_part(part);
+    if (force) purge_all();
+    thread_leave(self);
+  }
+  errno = saved_errno;
+}

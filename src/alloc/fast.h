@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* The fast paths, whole; every entry that allocates or frees a small block instantiates them. */
+#ifndef ALLOC_FAST_H
+#define ALLOC_FAST_H
+
+#include <string.h>
+
+#include "alloc/alloc.h"
+
+/* A block from the calling thread's part.  Whatever is not "a small block, on hand" is one cold call: threads
+   start on the empty part and empty slots hold the empty page, so nothing here can be NULL.  Slots 0 and 1 stay
+   empty: 8-byte blocks have no room for the mark that is cleared here. */
+ALWAYS_INLINE void* malloc_fast(size_t size) {
+  heap_part_t* const part = thread_part;
+  if (likely(size <= DIRECT_SIZE_MAX)) {
+    page_t* const page = part->direct[(size + 7) >> 3];
+    block_t* const block = page->free;
+    if (likely(block != NULL)) {
+      page->used++;
+      page->free = block->next;
+      if (FREE_CHECKS) block->mark = 0;
+      return block;
+    }
+  }
+  return alloc_slow(size);
+}
+
+/* Zero the usable bytes of a block just taken; blocks never used before need only their link cleared. */
+ALWAYS_INLINE void zero_block(const page_t* page, block_t* block) {
+  if ((page->flags & PAGE_FRESH_ZERO) != 0) block->next = NULL;
+  else memset(block, 0, bin_size(page->bin));
+}
+
+ALWAYS_INLINE void* zalloc_fast(size_t size) {
+  heap_part_t* const part = thread_part;
+  if (likely(size <= DIRECT_SIZE_MAX)) {
+    page_t* const page = part->direct[(size + 7) >> 3];
+    block_t* const block = page->free;
+    if (likely(block != NULL)) {
+      page->used++;
+      page->free = block->next;
+      if (FREE_CHECKS) block->mark = 0;
+      zero_block(page, block);
+      return block;
+    }
+  }
+  return alloc_slow_zero(size);
+}
+
+/* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for other
+   threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is left is
+   a block of an own page: is it the start of one, and not already free? */
+ALWAYS_INLINE void free_fast(void* p) {
+  const uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&window.base, memory_order_relaxed);
+  if (unlikely(offset >= atomic_load_explicit(&window.limit, memory_order_relaxed))) {
+    free_outside(p);
+    return;
+  }
+  page_t* const page = (page_t*)(atomic_load_explicit(&window.table, memory_order_relaxed) + (offset >> SLICE_SHIFT));
+  if (unlikely(load_relaxed(&page->owner_tag) != thread_tag)) {
+    free_slow(p, page);
+    return;
+  }
+  block_t* const block = p;
+  if (FREE_CHECKS) {
+    const uint64_t reciprocal = page->reciprocal;
+    if (unlikely((uint64_t)(uint16_t)(uintptr_t)p * reciprocal >= reciprocal || block->mark == (uintptr_t)page)) {
+      free_slow(p, page);
+      return;
+    }
+    block->mark = (uintptr_t)page;
+  }
+  block->next = page->local_free;
+  page->local_free = block;
+  if (unlikely(--page->used == 0)) free_emptied(page);
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* Free: everything that is not "a block of an own page, and not the last one".  Whatever cannot be the start of
+   a live block is reported, never acted upon. */
+#include <errno.h>
+
+#include "alloc/fast.h"
+#include "alloc/foreign.h"
+#include "core/diagnostics.h"
+#include "memory/purge.h"
+
+enum { RECLAIM_QUEUE_MAX = 4 }; /* a thread that holds this many pages of a class takes no more by freeing */
+
+/* ---- misuse ---- */
+
+static COLD void report_double_free(const void* p, const page_t* page) {
+  report_misuse(EAGAIN, "double free of %p (a block of %zu bytes): it was freed before; remove one of the two frees", p,
+                page_usable_size(page));
+}
+
+static COLD void report_bad_start(const char* verb, const void* p, const page_t* page) {
+  const char* const start = page_start(page);
+  const size_t offset = (size_t)((const char*)p - start);
+  if (page->slices == 0) {
+    report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes", verb, p,
+                  (const void*)(start + page->stride), page_usable_size(page));
+    return;
+  }
+  report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes", verb, p,
+                (const void*)(start + offset - offset % page->stride), page_usable_size(page));
+}
+
+static COLD void report_unallocated(const char* verb, const void* p) {
+  report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
+}
+
+/* A mark in a block of an own page: is the block really free?  If not, the program wrote the mark's value. */
+static bool own_block_is_free(const page_t* page, const block_t* block) {
+  if (page->bin == BIN_TINY) {
+    /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
+    const uintptr_t next = (uintptr_t)block_next(page, block);
+    const uintptr_t start = (uintptr_t)page_start(page);
+    if (next != 0 && (next - start >= SLICE_SIZE || next % 8 != 0)) return false;
+  } else if (block->mark != (uintptr_t)page) {
+    return false;
+  }
+  return page_lists_block(page, block);
+}
+
+/* ---- own pages ---- */
+
+static void free_own(void* p, page_t* page) {
+  block_t* const block = p;
+  if (FREE_CHECKS) {
+    if (!page_is_block(page, p)) {
+      report_bad_start("free", p, page);
+      return;
+    }
+    if (own_block_is_free(page, block)) {
+      report_double_free(p, page);
+      return;
+    }
+  }
+  const bool full = (load_relaxed(&page->owner_tag) & CARE_FULL) != 0;
+  if (likely(!full && page->used > 1)) {
+    page_push_local(page, block);
+    return;
+  }
+  thread_t* const self = thread_enter();
+  part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
+  purge_due();
+  thread_leave(self);
+}
+
+NOINLINE void free_emptied(page_t* page) {
+  thread_t* const self = thread_enter();
+  part_page_emptied((heap_part_t*)load_relaxed(&page->part), page);
+  purge_due();
+  thread_leave(self);
+}
+
+/* ---- pages of others, or of nobody ---- */
+
+/* Whether the calling thread should become the owner of the abandoned page that it frees into. */
+static heap_part_t* reclaiming_part(page_t* page) {
+  const thread_t* const self = thread_self;
+  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
+  if (self == NULL || self->busy || load_relaxed(&heap->state) != HEAP_LIVE) return NULL;
+  heap_part_t* const part = thread_find_part(self, heap);
+  if (part == NULL) return NULL;
+  const bool was_own = load_relaxed(&page->part) == (uintptr_t)part;
+  return was_own || part->queues[page->bin].count < RECLAIM_QUEUE_MAX ? part : NULL;
+}
+
+static bool free_by_reclaim(page_t* page, block_t* block) {
+  heap_part_t* const part = reclaiming_part(page);
+  if (part == NULL) return false;
+  thread_t* const self = thread_enter();
+  const bool claimed = remote_claim(page);
+  if (claimed) {
+    part_attach(part, page);
+    part_free_local(part, page, block);
+    purge_due();
+  }
+  thread_leave(self);
+  return claimed;
+}
+
+static void free_other(void* p, page_t* page) {
+  block_t* const block = p;
+  if (FREE_CHECKS) {
+    if (!page_is_block(page, p)) {
+      report_bad_start("free", p, page);
+      return;
+    }
+    if (page->bin != BIN_TINY && block->mark == (uintptr_t)page) {
+      report_double_free(p, page);
+      return;
+    }
+  }
+  if (load_relaxed(&page->owner_tag) == TAG_ABANDONED && free_by_reclaim(page, block)) return;
+  heap_free_remote(page, block);
+}
+
+static void free_big(void* p, page_t* page) {
+  if (p != page_start(page) + page->stride) report_bad_start("free", p, page);
+  else if (!single_free(page)) report_unallocated("free", p);
+  else purge_due();
+}
+
+NOINLINE void free_slow(void* p, page_t* page) {
+  uintptr_t tag = load_relaxed(&page->owner_tag);
+  if (unlikely(tag == 0)) {
+    page = page_of(p);
+    if (page == NULL) {
+      report_unallocated("free", p);
+      return;
+    }
+    tag = load_relaxed(&page->owner_tag);
+  }
+  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page);
+  else if (tag == TAG_SINGLE) free_big(p, page);
+  else free_other(p, page);
+}
+
+COLD void free_outside(void* p) {
+  if (p == NULL) return;
+  const int saved_errno = errno;
+  foreign.free(p);
+  errno = saved_errno;
+}
+
+/* ---- looking up a block that is to be resized or measured ---- */
+
+ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
+  const size_t offset = (uintptr_t)p - load_relaxed(&window.base);
+  if (offset >= load_relaxed(&window.limit)) return BLOCK_FOREIGN;
+  page_t* const page = page_of(p);
+  *page_out = page;
+  if (page == NULL) {
+    report_unallocated(verb, p);
+    return BLOCK_BAD;
+  }
+  const bool start = page->slices == 0 ? p == page_start(page) + page->stride : page_is_block(page, p);
+  if (!start) {
+    report_bad_start(verb, p, page);
+    return BLOCK_BAD;
+  }
+  if (FREE_CHECKS && page->slices != 0 && page->bin != BIN_TINY && ((const block_t*)p)->mark == (uintptr_t)page) {
+    report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p, page_usable_size(page));
+    return BLOCK_BAD;
+  }
+  return BLOCK_OURS;
+}
+
+/* ---- entries ---- */
+
+EXPORT void mi_free(void* p) { free_fast(p); }
+
+EXPORT void mi_free_size(void* p, size_t size) {
+  UNUSED(size);
+  free_fast(p);
+}
+
+EXPORT void mi_free_size_aligned(void* p, size_t size, size_t alignment) {
+  UNUSED(size);
+  UNUSED(alignment);
+  free_fast(p);
+}
+
+EXPORT void mi_free_aligned(void* p, size_t alignment) {
+  UNUSED(alignment);
+  free_fast(p);
+}
+
+EXPORT size_t mi_usable_size(const void* p) {
+  page_t* page;
+  if (p == NULL) return 0;
+  switch (block_lookup(p, "usable_size", &page)) {
+    case BLOCK_OURS: return block_usable_size(page);
+    case BLOCK_FOREIGN: return foreign.usable_size(p);
+    default: return 0;
+  }
+}
+
+EXPORT void mi_ufree(void* p, size_t* block_size) {
+  if (block_size != NULL) *block_size = mi_usable_size(p);
+  free_fast(p);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* First-class heaps: allocation in a heap from any thread, and the end of a heap.
+
+   delete:  state := DELETED; the caller's pages move to its part of the main heap, abandoned ones are forwarded;
+            other threads move theirs when they notice (thread_settle).
+   destroy: state := DESTROYED; every page of the heap is released whatever lives in it. */
+#include <errno.h>
+
+#include "alloc/fast.h"
+#include "alloc/resize.h"
+#include "core/diagnostics.h"
+#include "memory/slices.h"
+#include "page/remote.h"
+
+/* ---- allocation ---- */
+
+/* The calling thread's ready part of the heap, or the empty part. */
+static heap_part_t* ready_part(const heap_t* heap) {
+  const thread_t* const self = thread_self;
+  if (self == NULL || self->busy) return &part_empty;
+  heap_part_t* const part = thread_find_part(self, heap);
+  return part != NULL ? part : &part_empty;
+}
+
+static heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : &heap_main; }
+
+static void* heap_alloc(mi_heap_t* h, size_t size, zeroed_t memory) {
+  heap_t* const heap = heap_or_main(h);
+  if (likely(size <= DIRECT_SIZE_MAX)) {
+    page_t* const page = ready_part(heap)->direct[(size + 7) >> 3];
+    if (likely(page->free != NULL)) {
+      block_t* const block = page_pop(page);
+      if (memory == MEMORY_ZERO) zero_block(page, block);
+      return block;
+    }
+  }
+  return alloc_generic((request_t){.heap = heap, .size = size, .memory = memory});
+}
+
+EXPORT void* mi_heap_malloc(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_UNKNOWN); }
+EXPORT void* mi_heap_zalloc(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_ZERO); }
+EXPORT void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_UNKNOWN); }
+EXPORT void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_ZERO); }
+
+EXPORT void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_calloc", count, size);
+  return heap_alloc(heap, total, MEMORY_ZERO);
+}
+
+EXPORT void* mi_heap_mallocn(mi_heap_t* heap, size_t count, size_t size) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_mallocn", count, size);
+  return heap_alloc(heap, total, MEMORY_UNKNOWN);
+}
+
+EXPORT void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) {
+  return resize(p, (request_t){.heap = heap_or_main(heap), .size = newsize});
+}
+
+EXPORT void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_reallocn", count, size);
+  return mi_heap_realloc(heap, p, total);
+}
+
+EXPORT void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) {
+  void* const q = mi_heap_realloc(heap, p, newsize);
+  if (q == NULL && p != NULL) mi_free(p);
+  return q;
+}
+
+EXPORT void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) {
+  return resize(p, (request_t){.heap = heap_or_main(heap), .size = newsize, .memory = MEMORY_ZERO});
+}
+
+EXPORT void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) {
+  size_t total;
+  if (!mul_fits(newcount, size, &total)) return alloc_overflow("heap_recalloc", newcount, size);
+  return mi_heap_rezalloc(heap, p, total);
+}
+
+/* An alignment of 0 is an error: 3 is refused like every other that is no power of two. */
+static request_t aligned_request(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
+  return (request_t){
+      .heap = heap_or_main(heap), .size = size, .alignment = alignment != 0 ? alignment : 3, .offset = offset};
+}
+
+EXPORT void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
+  return alloc_generic(aligned_request(heap, size, alignment, offset));
+}
+
+EXPORT void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) {
+  return mi_heap_malloc_aligned_at(heap, size, alignment, 0);
+}
+
+EXPORT void* mi_heap_zalloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
+  request_t request = aligned_request(heap, size, alignment, offset);
+  request.memory = MEMORY_ZERO;
+  return alloc_generic(request);
+}
+
+EXPORT void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) {
+  return mi_heap_zalloc_aligned_at(heap, size, alignment, 0);
+}
+
+EXPORT void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment, size_t offset) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_calloc_aligned", count, size);
+  return mi_heap_zalloc_aligned_at(heap, total, alignment, offset);
+}
+
+EXPORT void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, size_t alignment) {
+  return mi_heap_calloc_aligned_at(heap, count, size, alignment, 0);
+}
+
+EXPORT void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment, size_t offset) {
+  return resize(p, aligned_request(heap, newsize, alignment, offset));
+}
+
+EXPORT void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment) {
+  return mi_heap_realloc_aligned_at(heap, p, newsize, alignment, 0);
+}
+
+/* ---- life ---- */
+
+EXPORT mi_heap_t* mi_heap_main(void) { return &heap_main; }
+
+EXPORT mi_heap_t* mi_heap_new(void) {
+  const int saved_errno = errno;
+  thread_attach();
+  thread_check_fork();
+  heap_t* const heap = heap_create();
+  errno = heap != NULL ? saved_errno : ENOMEM;
+  return heap;
+}
+
+static bool heap_may_end(const heap_t* heap, const char* verb) {
+  if (heap == NULL) return false;
+  if (heap == &heap_main) {
+    report_warning("heap_%s: the main heap cannot be ended, nothing is done", verb);
+    return false;
+  }
+  if (load_relaxed(&((heap_t*)(uintptr_t)heap)->state) == HEAP_LIVE) return true;
+  report_misuse(EINVAL, "heap_%s of %p: the heap was deleted or destroyed before", verb, (const void*)heap);
+  return false;
+}
+
+/* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
+static void forward_page(page_t* page, void* arg) {
+  UNUSED(arg);
+  if (page_is_single(page)) {
+    store_relaxed(&page->heap, (uintptr_t)&heap_main);
+    heap_note_page(&heap_main, page);
+  } else if (remote_claim(page)) {
+    store_relaxed(&page->heap, (uintptr_t)&heap_main);
+    heap_note_page(&heap_main, page);
+    page_abandon(page);
+  }
+}
+
+EXPORT void mi_heap_delete(mi_heap_t* heap) {
+  if (!heap_may_end(heap, "delete")) return;
+  const int saved_errno = errno;
+  store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
+  thread_t* const self = thread_enter();
+  if (self != NULL) thread_settle(self);
+  abandoned_sweep(heap);
+  heap_visit_pages(heap, forward_page, NULL);
+  if (self != NULL) thread_leave(self);
+  heap_unref(heap);
+  errno = saved_errno;
+}
+
+static void destroy_page(page_t* page, void* arg) {
+  UNUSED(arg);
+  const size_t slice = page_slice(page);
+  const size_t count = page_slice_count(page);
+  store_relaxed(&page->owner_tag, 0);
+  remote_reset(page);
+  slices_clear_start(slice);
+  slices_release(slice, count);
+}
+
+EXPORT void mi_heap_destroy(mi_heap_t* heap) {
+  if (!heap_may_end(heap, "destroy")) return;
+  const int saved_errno = errno;
+  thread_t* const self = thread_enter();
+  store_seq_cst(&heap->state, (uint32_t)HEAP_DESTROYED);
+  abandoned_unlink_all(heap);
+  heap_visit_pages(heap, destroy_page, NULL);
+  if (self != NULL) {
+    thread_settle(self);
+    thread_leave(self);
+  }
+  heap_unref(heap);
+  errno = saved_errno;
+}
+
+/* ---- whose block ---- */
+
+EXPORT mi_heap_t* mi_heap_of(const void* p) {
+  page_t* const page = p != NULL ? page_of(p) : NULL;
+  if (page == NULL) return NULL;
+  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
+  return load_relaxed(&heap->state) == HEAP_DELETED ? &heap_main : heap;
+}
+
+EXPORT bool mi_heap_contains(const mi_heap_t* heap, const void* p) {
+  return p != NULL && mi_heap_of(p) == heap_or_main((mi_heap_t*)(uintptr_t)heap);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Allocation: the cold half of malloc, and the entries that only allocate. */
+#include <errno.h>
+
+#include "alloc/fast.h"
+#include "core/diagnostics.h"
+#include "memory/purge.h"
+
+/* ---- the generic path ---- */
+
+static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t* memory) {
+  const single_request_t single = {request->size, request->alignment, request->offset};
+  return single_alloc(part->heap, single, memory);
+}
+
+/* The bin whose natural alignment serves the request, or BIN_COUNT when it needs a run of its own. */
+static unsigned request_bin(const request_t* request) {
+  const size_t alignment = request->alignment;
+  if (alignment <= 16) {
+    const size_t size = max_size(request->size, alignment);
+    return size <= MEDIUM_BLOCK_MAX ? bin_of(size) : BIN_COUNT;
+  }
+  if (request->offset % alignment != 0) return BIN_COUNT;
+  if (request->size > MEDIUM_BLOCK_MAX || alignment > SMALL_BLOCK_MAX) return BIN_COUNT;
+  /* Classes at a multiple of the alignment have it as long as pages start at slices and strides are sizes. */
+  const size_t size = align_up(max_size(request->size, 1), alignment);
+  if (size > (alignment <= CACHE_LINE ? MEDIUM_BLOCK_MAX : SMALL_BLOCK_MAX)) return BIN_COUNT;
+  return bin_of(size);
+}
+
+static void* alloc_from_part(heap_part_t* part, const request_t* request) {
+  const unsigned bin = request_bin(request);
+  zeroed_t memory = MEMORY_UNKNOWN;
+  if (bin == BIN_COUNT) {
+    page_t* const page = find_single(part, request, &memory);
+    if (page == NULL) return NULL;
+    part->served_blocks++;
+    part->served_bytes += (size_t)page->single_size;
+    char* const p = page_start(page) + page->stride;
+    if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
+    return p;
+  }
+  page_t* const page = part_find_page(part, bin);
+  if (page == NULL) return NULL;
+  block_t* const block = page_pop(page);
+  if (request->memory == MEMORY_ZERO) zero_block(page, block);
+  return block;
+}
+
+static void* alloc_try(const request_t* request) {
+  thread_t* const self = thread_enter();
+  if (self == NULL) return NULL;
+  void* p = NULL;
+  /* A nested record serves its own part, whatever the heap's. */
+  heap_part_t* const part = request->heap == NULL ? self->part : thread_part_of(self, request->heap);
+  if (part != NULL) {
+    part_drain(part);
+    part_tick(part);
+    p = alloc_from_part(part, request);
+  }
+  purge_due();
+  thread_leave(self);
+  return p;
+}
+
+COLD void* alloc_overflow(const char* what, size_t count, size_t size) {
+  errno = ENOMEM;
+  if (count == 1) report_failure(EOVERFLOW, "%s: %zu bytes are more than PTRDIFF_MAX", what, size);
+  else report_failure(EOVERFLOW, "%s: %zu objects of %zu bytes are more than PTRDIFF_MAX", what, count, size);
+  errno = ENOMEM;
+  return NULL;
+}
+
+static bool request_is_valid(const request_t* request) {
+  if (request->size > ALLOC_SIZE_MAX || request->offset > ALLOC_SIZE_MAX) {
+    alloc_overflow("allocation", 1, max_size(request->size, request->offset));
+    return false;
+  }
+  if (request->alignment != 0 && (!is_power_of_two(request->alignment) || request->alignment > ALLOC_SIZE_MAX / 2)) {
+    report_failure(EINVAL, "allocation: the alignment %zu is not a power of two", request->alignment);
+    errno = ENOMEM;
+    return false;
+  }
+  return true;
+}
+
+COLD void* alloc_generic(request_t request) {
+  const int saved_errno = errno;
+  if (!request_is_valid(&request)) return NULL;
+  thread_attach();
+  thread_check_fork();
+  alloc_cadence(CADENCE_NORMAL);
+  void* p = alloc_try(&request);
+  if (p == NULL) {
+    alloc_cadence(CADENCE_FORCED);
+    alloc_collect(CADENCE_FORCED);
+    p = alloc_try(&request);
+  }
+  errno = saved_errno;
+  if (p != NULL) return p;
+  report_failure(ENOMEM, "out of memory: %zu bytes (alignment %zu) could not be allocated", request.size,
+                 request.alignment);
+  errno = ENOMEM;
+  return NULL;
+}
+
+/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB. */
+static block_t* take_on_hand(size_t size) {
+  if (size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
+  page_t* const page = thread_part->queues[bin_of(size)].first;
+  return page != NULL && page->free != NULL ? page_pop(page) : NULL;
+}
+
+NOINLINE void* alloc_slow(size_t size) {
+  block_t* const block = take_on_hand(size);
+  if (likely(block != NULL)) return block;
+  return alloc_generic((request_t){.size = size});
+}
+
+NOINLINE void* alloc_slow_zero(size_t size) {
+  block_t* const block = take_on_hand(size);
+  if (block == NULL) return alloc_generic((request_t){.size = size, .memory = MEMORY_ZERO});
+  zero_block(thread_part->queues[bin_of(size)].first, block);
+  return block;
+}
+
+/* ---- entries ---- */
+
+EXPORT void* mi_malloc(size_t size) { return malloc_fast(size); }
+
+EXPORT void* mi_zalloc(size_t size) { return zalloc_fast(size); }
+
+EXPORT void* mi_calloc(size_t count, size_t size) {
+  size_t total;
+  if (unlikely(!mul_fits(count, size, &total))) return alloc_overflow("calloc", count, size);
+  return zalloc_fast(total);
+}
+
+EXPORT void* mi_mallocn(size_t count, size_t size) {
+  size_t total;
+  if (unlikely(!mul_fits(count, size, &total))) return alloc_overflow("mallocn", count, size);
+  return malloc_fast(total);
+}
+
+EXPORT void* mi_malloc_small(size_t size) { return malloc_fast(size); }
+
+EXPORT void* mi_zalloc_small(size_t size) { return zalloc_fast(size); }
+
+/* ---- the same, and how large the block is ---- */
+
+static void* with_size(void* p, size_t* block_size) {
+  if (block_size != NULL) *block_size = mi_usable_size(p);
+  return p;
+}
+
+EXPORT void* mi_umalloc(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
+
+EXPORT void* mi_umalloc_small(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
+
+EXPORT void* mi_uzalloc_small(size_t size, size_t* block_size) { return with_size(zalloc_fast(size), block_size); }
+
+EXPORT void* mi_ucalloc(size_t count, size_t size, size_t* block_size) {
+  return with_size(mi_calloc(count, size), block_size);
+}
+
+EXPORT void* mi_umalloc_aligned(size_t size, size_t alignment, size_t* block_size) {
+  return with_size(mi_malloc_aligned(size, alignment), block_size);
+}
+
+EXPORT void* mi_uzalloc_aligned(size_t size, size_t alignment, size_t* block_size) {
+  return with_size(mi_zalloc_aligned(size, alignment), block_size);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Changing the size of a block: in place where that wastes less than half and is possible, else by moving. */
+#include <errno.h>
+
+#include "alloc/fast.h"
+#include "alloc/foreign.h"
+#include "alloc/resize.h"
+
+static bool is_aligned_as(const void* p, const request_t* request) {
+  return request->alignment <= 16 || ((uintptr_t)p + request->offset) % request->alignment == 0;
+}
+
+/* Big blocks give their tail back, or take the free slices behind them. */
+static bool resize_single(page_t* page, const request_t* request) {
+  const size_t old = (size_t)page->single_size;
+  if (page->slices != 0 || request->size <= MEDIUM_BLOCK_MAX) return false;
+  thread_t* const self = thread_enter();
+  if (self == NULL) return false;
+  const bool resized = single_resize(page, request->size);
+  thread_leave(self);
+  if (!resized) return false;
+  if (request->memory == MEMORY_ZERO && page->single_size > old) {
+    memset(page_start(page) + page->stride + old, 0, (size_t)page->single_size - old);
+  }
+  return true;
+}
+
+static bool resize_in_place(void* p, page_t* page, const request_t* request) {
+  const size_t usable = block_usable_size(page);
+  if (request->size == 0 || !is_aligned_as(p, request)) return false;
+  if (request->size <= usable && request->size >= usable / 2) {
+    /* Zeroing reallocs rely on zeros behind the requested size. */
+    if (request->memory == MEMORY_ZERO) memset((char*)p + request->size, 0, usable - request->size);
+    return true;
+  }
+  return resize_single(page, request);
+}
+
+static void* move_block(void* p, size_t usable, request_t request) {
+  const size_t keep = min_size(usable, request.size);
+  const zeroed_t wanted = request.memory;
+  request.memory = MEMORY_UNKNOWN;
+  char* const q = request.alignment <= 16 && request.heap == NULL ? malloc_fast(request.size) : alloc_generic(request);
+  if (q == NULL) return NULL;
+  memcpy(q, p, keep);
+  if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);
+  free_fast(p);
+  return q;
+}
+
+void* resize(void* p, request_t request) {
+  if (p == NULL) return alloc_generic(request);
+  if (unlikely(request.size > ALLOC_SIZE_MAX)) return alloc_overflow("realloc", 1, request.size);
+  page_t* page;
+  switch (block_lookup(p, "realloc", &page)) {
+    case BLOCK_OURS: break;
+    case BLOCK_FOREIGN: return foreign.realloc(p, request.size);
+    default: errno = ENOMEM; return NULL;
+  }
+  if (request.heap != NULL && request.heap != (heap_t*)load_relaxed(&page->heap)) {
+    return move_block(p, block_usable_size(page), request);
+  }
+  if (resize_in_place(p, page, &request)) return p;
+  return move_block(p, block_usable_size(page), request);
+}
+
+/* ---- entries ---- */
+
+EXPORT void* mi_realloc(void* p, size_t newsize) { return resize(p, (request_t){.size = newsize}); }
+
+EXPORT void* mi_reallocn(void* p, size_t count, size_t size) {
+  size_t total;
+  if (!mul_fits(count, size, &total)) return alloc_overflow("reallocn", count, size);
+  return mi_realloc(p, total);
+}
+
+EXPORT void* mi_reallocf(void* p, size_t newsize) {
+  void* const q = mi_realloc(p, newsize);
+  if (q == NULL && p != NULL) mi_free(p);
+  return q;
+}
+
+EXPORT void* mi_rezalloc(void* p, size_t newsize) {
+  return resize(p, (request_t){.size = newsize, .memory = MEMORY_ZERO});
+}
+
+EXPORT void* mi_recalloc(void* p, size_t newcount, size_t size) {
+  size_t total;
+  if (!mul_fits(newcount, size, &total)) return alloc_overflow("recalloc", newcount, size);
+  return mi_rezalloc(p, total);
+}
+
+EXPORT void* mi_expand(void* p, size_t newsize) {
+  page_t* page;
+  if (p == NULL || block_lookup(p, "expand", &page) != BLOCK_OURS) return NULL;
+  return newsize <= block_usable_size(page) ? p : NULL;
+}
+
+EXPORT void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre, size_t* block_size_post) {
+  if (block_size_pre != NULL) *block_size_pre = mi_usable_size(p);
+  void* const q = mi_realloc(p, newsize);
+  if (block_size_post != NULL) *block_size_post = mi_usable_size(q);
+  return q;
+}
