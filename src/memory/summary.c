@@ -68,16 +68,18 @@ void summary_publish(size_t segment) {
 
 void summary_set(unsigned kind, size_t segment) { raise(kind, 0, segment); }
 
+/* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits since. */
+static void prune(unsigned kind, unsigned level, size_t index) {
+  for (; level + 1 < LEVELS && load_seq_cst(word_of(kind, level, index)) == 0; level++, index /= 64) {
+    clear(kind, level + 1, index / 64);
+    if (load_seq_cst(word_of(kind, level, index)) != 0) raise(kind, level + 1, index / 64);
+  }
+}
+
 void summary_refute(unsigned kind, size_t segment) {
   clear(kind, 0, segment);
   if (summary_holds(kind, segment)) raise(kind, 0, segment);
-}
-
-/* A word below was found empty: clear the bit above it, unless the word has got bits since. */
-static void refute_branch(unsigned kind, unsigned level, size_t index) {
-  if ((load_seq_cst(word_of(kind, level, index)) & bit_of(index)) == 0) return;
-  clear(kind, level, index);
-  if (load_seq_cst(word_of(kind, level - 1, index * 64)) != 0) raise(kind, level, index);
+  prune(kind, 0, segment);
 }
 
 /* Bits of a word from position `at` on, in the direction. */
@@ -97,7 +99,7 @@ static size_t nearest(unsigned kind, size_t index, int direction) {
       level--;
       index = direction == UP ? index * 64 : index * 64 + 63;
     } else {
-      if (bits == 0 && level + 1 < LEVELS) refute_branch(kind, level + 1, index / 64);
+      if (bits == 0) prune(kind, level, index);
       level++;
       index = index / 64 + (size_t)direction; /* below 0: past every level's end */
     }

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "double/os_double.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "os/os.h"
+
+/* The linker's names: __real_x is the layer under test, __wrap_x what the library gets for x. */
+#define REAL(name) __real_##name
+#define WRAP(name) __wrap_##name
+#define WRAPPED(name)                  \
+  extern __typeof__(name) REAL(name); \
+  extern __typeof__(name) WRAP(name);
+
+WRAPPED(os_page_size)
+WRAPPED(os_reserve_at)
+WRAPPED(os_reserve)
+WRAPPED(os_map_at)
+WRAPPED(os_map)
+WRAPPED(os_unmap)
+WRAPPED(os_commit)
+WRAPPED(os_purge)
+WRAPPED(os_now_ms)
+WRAPPED(os_thread_start)
+
+static struct {
+  atomic_u64_t calls;
+  atomic_u64_t from, until; /* calls with these numbers (from <= n < until) fail */
+  atomic_u32_t error;
+} kinds[CALL_KINDS];
+
+static _Atomic(size_t) page_size;     /* 0: the real one */
+static atomic_u64_t clock_stopped_at; /* 0: it runs */
+static _Atomic(size_t) limit;         /* 0: none */
+static _Atomic(size_t) mapped;
+
+void double_reset(void) {
+  for (int k = 0; k < CALL_KINDS; k++) {
+    atomic_store(&kinds[k].calls, 0);
+    atomic_store(&kinds[k].from, 0);
+    atomic_store(&kinds[k].until, 0);
+  }
+  atomic_store(&page_size, 0);
+  atomic_store(&clock_stopped_at, 0);
+  atomic_store(&limit, 0);
+  atomic_store(&mapped, 0);
+}
+
+void double_fail(os_call_t kind, uint64_t nth, uint64_t times, int error) {
+  const uint64_t from = atomic_load(&kinds[kind].calls) + nth;
+  atomic_store(&kinds[kind].error, (uint32_t)error);
+  atomic_store(&kinds[kind].from, from);
+  atomic_store(&kinds[kind].until, times > UINT64_MAX - from ? UINT64_MAX : from + times);
+}
+
+uint64_t double_calls(os_call_t kind) { return atomic_load(&kinds[kind].calls); }
+void double_set_page_size(size_t size) { atomic_store(&page_size, size); }
+void double_stop_clock(void) { atomic_store(&clock_stopped_at, 1000000); }
+void double_advance_clock(uint64_t ms) { atomic_fetch_add(&clock_stopped_at, ms); }
+void double_limit_addresses(size_t bytes) { atomic_store(&limit, bytes); }
+size_t double_mapped(void) { return atomic_load(&mapped); }
+
+static int count_one(os_call_t kind) {
+  const uint64_t n = atomic_fetch_add(&kinds[kind].calls, 1) + 1;
+  const int fails = n >= atomic_load(&kinds[kind].from) && n < atomic_load(&kinds[kind].until);
+  return fails ? (int)atomic_load(&kinds[kind].error) : 0;
+}
+
+/* Count a call; the error with which it must fail, or 0. */
+static int count_call(os_call_t kind) {
+  const int error = count_one(kind);
+  const int error_any = count_one(CALL_ANY);
+  return error != 0 ? error : error_any;
+}
+
+/* The contract's preconditions hold for every call, whatever the page size. */
+static void require_pages(const void* addr, size_t size) {
+  if (size > 0 && ((uintptr_t)addr | size) % WRAP(os_page_size)() == 0) return;
+  fprintf(stderr, "os_double: a range that is not whole pages: %p + %zu\n", addr, size);
+  abort();
+}
+
+static int over_limit(size_t size) {
+  const size_t most = atomic_load(&limit);
+  return most != 0 && atomic_load(&mapped) + size > most;
+}
+
+size_t WRAP(os_page_size)(void) {
+  const size_t size = atomic_load(&page_size);
+  return size != 0 ? size : REAL(os_page_size)();
+}
+
+static int map_exactly(os_call_t kind, void* addr, size_t size) {
+  require_pages(addr, size);
+  int error = count_call(kind);
+  if (error == 0 && over_limit(size)) error = ENOMEM;
+  if (error == 0) error = kind == CALL_MAP_AT ? REAL(os_map_at)(addr, size) : REAL(os_reserve_at)(addr, size);
+  if (error == 0) atomic_fetch_add(&mapped, size);
+  return error;
+}
+
+int WRAP(os_reserve_at)(void* addr, size_t size) { return map_exactly(CALL_RESERVE_AT, addr, size); }
+int WRAP(os_map_at)(void* addr, size_t size) { return map_exactly(CALL_MAP_AT, addr, size); }
+
+void* WRAP(os_reserve)(size_t size, size_t alignment) {
+  require_pages(NULL, size);
+  if (count_call(CALL_RESERVE) != 0 || over_limit(size)) return NULL;
+  void* const p = REAL(os_reserve)(size, max_size(alignment, WRAP(os_page_size)()));
+  if (p != NULL) atomic_fetch_add(&mapped, size);
+  return p;
+}
+
+void* WRAP(os_map)(size_t size) {
+  size = align_up(size, WRAP(os_page_size)());
+  if (count_call(CALL_MAP) != 0 || over_limit(size)) return NULL;
+  void* const p = REAL(os_map)(size);
+  if (p != NULL) atomic_fetch_add(&mapped, size);
+  return p;
+}
+
+void WRAP(os_unmap)(void* addr, size_t size) {
+  size = align_up(size, WRAP(os_page_size)());
+  atomic_fetch_sub(&mapped, size);
+  REAL(os_unmap)(addr, size);
+}
+
+int WRAP(os_commit)(void* addr, size_t size) {
+  require_pages(addr, size);
+  const int error = count_call(CALL_COMMIT);
+  return error != 0 ? error : REAL(os_commit)(addr, size);
+}
+
+int WRAP(os_purge)(void* addr, size_t size) {
+  require_pages(addr, size);
+  const int error = count_call(CALL_PURGE);
+  return error != 0 ? error : REAL(os_purge)(addr, size);
+}
+
+uint64_t WRAP(os_now_ms)(void) {
+  const uint64_t stopped_at = atomic_load(&clock_stopped_at);
+  return stopped_at != 0 ? stopped_at : REAL(os_now_ms)();
+}
+
+int WRAP(os_thread_start)(void* (*run)(void*)) {
+  const int error = count_call(CALL_THREAD_START);
+  return error != 0 ? error : REAL(os_thread_start)(run);
+}

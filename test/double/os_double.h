@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* A double of the OS layer for tests: the real layer, with a page size, a clock, a limit and failures at will.
+
+   How it gets in: the linker's --wrap.  Every call of os_map in the library becomes a call of __wrap_os_map, which
+   os_double.c defines, and __real_os_map is the function of src/os/linux.c.  Nothing in src/ knows.  The functions
+   wrapped are listed in test/double/CMakeLists.txt, which makes the library variant `mimalloc-double`. */
+#ifndef TEST_DOUBLE_OS_DOUBLE_H
+#define TEST_DOUBLE_OS_DOUBLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The kinds of calls that can fail. */
+typedef enum os_call_e {
+  CALL_RESERVE_AT,
+  CALL_RESERVE,
+  CALL_MAP_AT,
+  CALL_MAP,
+  CALL_COMMIT,
+  CALL_PURGE,
+  CALL_THREAD_START,
+  CALL_ANY, /* one count over all kinds */
+  CALL_KINDS
+} os_call_t;
+
+#define FAIL_FOR_EVER UINT64_MAX
+
+/* Back to the real layer's behaviour, all counts zero. */
+void double_reset(void);
+
+/* Let `times` calls of the kind fail with an errno value, beginning with the nth from now (1: the next). */
+void double_fail(os_call_t kind, uint64_t nth, uint64_t times, int error);
+
+/* Calls of the kind since the reset. */
+uint64_t double_calls(os_call_t kind);
+
+/* The OS page size from now on; set it before the library's first call. */
+void double_set_page_size(size_t size);
+
+/* Stop the clock; then move it. */
+void double_stop_clock(void);
+void double_advance_clock(uint64_t ms);
+
+/* Bytes that may be mapped in total (reserved or not), like RLIMIT_AS; 0: no limit. */
+void double_limit_addresses(size_t bytes);
+
+/* Bytes mapped and not unmapped since the reset. */
+size_t double_mapped(void);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* When memory goes back to the OS: by age on a stopped clock, by budget, never, at once, and when it cannot. */
+#include "unit/memory_support.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "double/os_double.h"
+#include "os/os.h"
+
+enum { DELAY = 100, BURST = 186 * 16 };
+
+static void start(long delay) {
+  double_reset();
+  double_stop_clock();
+  purge_set_delay(delay);
+}
+
+static size_t dirty(void) { return memory_stats().dirty; }
+
+/* Resident pages of a range, counted by the kernel. */
+static size_t resident(size_t slice, size_t count) {
+  static unsigned char pages[SEGMENT_SIZE * 16 / 4096];
+  size_t n = 0;
+  must(count * SLICE_SIZE / 4096 <= sizeof(pages));
+  must(mincore(window_address(slice), count * SLICE_SIZE, pages) == 0);
+  for (size_t i = 0; i < count * SLICE_SIZE / 4096; i++) n += pages[i] & 1;
+  return n;
+}
+
+static void age_body(void) {
+  start(DELAY);
+  const claim_t a = claim_and_stamp(32, SLICE_SIZE, 1);
+  const claim_t b = claim_and_stamp(8, SLICE_SIZE, 2);
+  slices_release(a.slice, 32);
+  must(dirty() == 32 * SLICE_SIZE);
+  double_advance_clock(DELAY - 1);
+  purge_due();
+  slices_release(b.slice, 8);
+  must(dirty() == 40 * SLICE_SIZE); /* younger than a delay */
+  double_advance_clock(1);
+  purge_due();
+  must(resident(b.slice, 8) == 16);
+  /* Slow paths go on: all is gone after two delays and a visit per MiB. */
+  for (int i = 0; i < 2; i++) {
+    double_advance_clock(DELAY);
+    for (int k = 0; k < 4; k++) {
+      const uint64_t before = memory_stats().purged;
+      purge_due();
+      must(memory_stats().purged - before <= MiB);
+    }
+  }
+  must(dirty() == 0 && resident(a.slice, 32) == 0 && resident(b.slice, 8) == 0);
+  must(claim_and_stamp(40, SLICE_SIZE, 3).zero);
+  const uint64_t calls = double_calls(CALL_PURGE);
+  double_advance_clock(10 * DELAY);
+  purge_due();
+  must(double_calls(CALL_PURGE) == calls);
+}
+
+/* Memory in steady use is never purged by age, however old the process. */
+static void steady_body(void) {
+  start(DELAY);
+  for (int i = 0; i < 1000; i++) {
+    const claim_t claim = claim_and_stamp(10, SLICE_SIZE, 1);
+    double_advance_clock(DELAY * 2 / 3);
+    slices_release(claim.slice, 10);
+    must(i == 0 || !claim.zero);
+  }
+  must(double_calls(CALL_PURGE) == 0);
+}
+
+static void at_once_body(void) {
+  start(0);
+  const claim_t claim = claim_and_stamp(100, SLICE_SIZE, 1);
+  slices_release(claim.slice, 100);
+  must(dirty() == 0 && resident(claim.slice, 100) == 0 && double_calls(CALL_PURGE) == 2); /* two segments */
+  must(claim_and_stamp(100, SLICE_SIZE, 1).zero);
+}
+
+static void never_body(void) {
+  start(-1);
+  const claim_t claim = claim_and_stamp(1000, SLICE_SIZE, 1);
+  slices_release(claim.slice, 1000);
+  double_advance_clock(1000 * DELAY);
+  purge_due();
+  must(dirty() == 1000 * SLICE_SIZE && double_calls(CALL_PURGE) == 0);
+  must(purge_all() == 1000 * SLICE_SIZE && dirty() == 0);
+}
+
+/* Locked memory: neither purged nor zero, and not tried again; then it is claimed like any other. */
+static void locked_body(void) {
+  start(DELAY);
+  const claim_t claim = claim_and_stamp(10, SLICE_SIZE, 0x77);
+  must(mlock(window_address(claim.slice), 10 * SLICE_SIZE) == 0);
+  slices_release(claim.slice, 10);
+  purge_all();
+  must(double_calls(CALL_PURGE) == 1 && memory_stats().purged == 0 && dirty() == 0);
+  purge_all();
+  must(double_calls(CALL_PURGE) == 1);
+  const claim_t again = claim_and_stamp(10, SLICE_SIZE, 1);
+  must(again.slice == claim.slice && !again.zero);
+}
+
+/* A burst is freed and the program calls no more. */
+static void burst_body(void) {
+  static claim_t claims[BURST];
+  start(DELAY);
+  for (size_t i = 0; i < BURST; i++) {
+    claims[i] = claim_and_stamp(1, SLICE_SIZE, i);
+    memset(window_address(claims[i].slice), 1, SLICE_SIZE);
+  }
+  for (size_t i = 0; i < BURST; i++) slices_release(claims[i * 7 % BURST].slice, 1); /* BURST is no multiple of 7 */
+  must(dirty() <= 4 * MiB && memory_stats().claimed == 0);
+  must(os_process_rss() < 20 * MiB);
+  must(double_calls(CALL_PURGE) < BURST);
+}
+
+/* One big block: its release purges at once what is over the budget. */
+static void big_block_body(void) {
+  start(DELAY);
+  const claim_t claim = claim_and_stamp(BURST, SLICE_SIZE, 1);
+  slices_release(claim.slice, BURST);
+  must(dirty() <= 4 * MiB);
+}
+
+/* A 40 MiB buffer, used and freed in a loop: the budget learns, and the loop stops faulting it in anew. */
+static void loop_body(void) {
+  start(DELAY);
+  uint64_t purged_early = 0;
+  for (int i = 0; i < 500; i++) {
+    const claim_t claim = claim_and_stamp(640, SLICE_SIZE, 1);
+    double_advance_clock(20);
+    slices_release(claim.slice, 640);
+    if (i == 2) purged_early = memory_stats().purged;
+  }
+  must(purged_early <= 80 * MiB && memory_stats().purged == purged_early);
+  /* The program changes its ways: the budget shrinks again, and age takes the rest. */
+  for (int i = 0; i < 200; i++) {
+    double_advance_clock(DELAY);
+    const claim_t claim = claim_and_stamp(1, SLICE_SIZE, 1);
+    slices_release(claim.slice, 1);
+  }
+  must(dirty() <= 1 * SLICE_SIZE);
+  const claim_t claim = claim_and_stamp(640, SLICE_SIZE, 1);
+  double_advance_clock(20 * DELAY);
+  slices_release(claim.slice, 640);
+  must(dirty() <= 6 * MiB);
+}
+
+/* Purging by budget takes the highest addresses, the last to be claimed again. */
+static void highest_first_body(void) {
+  start(DELAY);
+  const claim_t claim = claim_and_stamp(64 * 4, SLICE_SIZE, 1);
+  slices_release(claim.slice, 64 * 4);
+  must(resident(claim.slice, 64) == 128 && resident(claim.slice + 64, 3 * 64) == 0);
+}
+
+static void old_memory_goes(void** unused) { UNUSED(unused); in_child(age_body); }
+static void memory_in_use_stays(void** unused) { UNUSED(unused); in_child(steady_body); }
+static void delay_0_is_at_once(void** unused) { UNUSED(unused); in_child(at_once_body); }
+static void delay_minus_1_is_never(void** unused) { UNUSED(unused); in_child(never_body); }
+static void locked_memory(void** unused) { UNUSED(unused); in_child(locked_body); }
+static void burst_of_pages(void** unused) { UNUSED(unused); in_child(burst_body); }
+static void burst_of_one_block(void** unused) { UNUSED(unused); in_child(big_block_body); }
+static void buffer_in_a_loop(void** unused) { UNUSED(unused); in_child(loop_body); }
+static void highest_goes_first(void** unused) { UNUSED(unused); in_child(highest_first_body); }
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(old_memory_goes),    cmocka_unit_test(memory_in_use_stays),
+      cmocka_unit_test(delay_0_is_at_once), cmocka_unit_test(delay_minus_1_is_never),
+      cmocka_unit_test(locked_memory),      cmocka_unit_test(burst_of_pages),
+      cmocka_unit_test(burst_of_one_block), cmocka_unit_test(buffer_in_a_loop),
+      cmocka_unit_test(highest_goes_first),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
