@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Lines and errors (contract: core/diagnostics.h).
+
+   Until an output function is registered, text goes to stderr and also, up to EARLY_SIZE bytes, into a buffer
+   that the first registration hands over.  Writers claim their place in it by compare and swap. */
+#include "core/diagnostics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomics.h"
+#include "core/format.h"
+#include "core/hook.h"
+#include "core/options.h"
+#include "os/os.h"
+
+enum { EARLY_SIZE = 16 * 1024, EARLY_CLOSED = EARLY_SIZE + 1 };
+
+static hook_t output_hook;
+static hook_t error_hook;
+static atomic_u32_t errors_printed;
+static atomic_u32_t warnings_printed;
+static atomic_u64_t early_used; /* atomic: bytes claimed; EARLY_CLOSED: handed over */
+static char early[EARLY_SIZE + 1];
+
+/* True while this thread is inside a function of the user. */
+static THREAD_LOCAL bool in_hook;
+
+static void keep_early(const char* text, size_t length) {
+  uint64_t at = load_relaxed(&early_used);
+  do {
+    if (at + length > EARLY_SIZE) return; /* full, or handed over */
+  } while (!cas_weak_acq_rel(&early_used, &at, at + length));
+  memcpy(early + at, text, length);
+}
+
+/* A complete line to whom it concerns. */
+static void emit(const output_t* output, const char* text, size_t length) {
+  const hook_pair_t registered = hook_get(&output_hook);
+  mi_output_fun* function = output->function;
+  void* argument = output->argument;
+  if (function == NULL) {
+    function = (mi_output_fun*)registered.function;
+    argument = registered.argument;
+  }
+  if (function == NULL || in_hook) {
+    os_write_stderr(text, length);
+    if (function == NULL) keep_early(text, length);
+    return;
+  }
+  in_hook = true;
+  function(text, argument);
+  in_hook = false;
+}
+
+/* The line of a report, with its kind in front and the line feed at the end. */
+typedef struct line_s {
+  size_t length;
+  char text[LINE_MAX_LENGTH];
+} line_t;
+
+static void line_format(line_t* line, const char* kind, const char* format, va_list arguments) {
+  const size_t space = sizeof(line->text) - 1; /* one for the line feed */
+  line->length = format_text(line->text, space, "mimalloc: %s", kind);
+  line->length += format_text_v(line->text + line->length, space - line->length, format, arguments);
+  line->text[line->length++] = '\n';
+  line->text[line->length] = 0;
+}
+
+void print_to(const output_t* output, const char* format, ...) {
+  const int saved = errno;
+  char text[LINE_MAX_LENGTH];
+  va_list arguments;
+  va_start(arguments, format);
+  const size_t length = format_text_v(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  emit(output, text, length);
+  errno = saved;
+}
+
+static bool shows_errors(void) {
+  return option_enabled(mi_option_show_errors) || option_enabled(mi_option_verbose);
+}
+
+/* Count one more line of a kind; false when the user wants no more. */
+static bool under_cap(atomic_u32_t* printed, mi_option_t cap) {
+  const long most = option_get(cap);
+  return most < 0 || (long)add_relaxed(printed, 1) < most;
+}
+
+static void call_error_hook(int code) {
+  const hook_pair_t registered = hook_get(&error_hook);
+  if (registered.function == NULL || in_hook) return;
+  in_hook = true;
+  ((mi_error_fun*)registered.function)(code, registered.argument);
+  in_hook = false;
+}
+
+void report_misuse(int code, const char* format, ...) {
+  const int saved = errno;
+  const bool fatal = !option_enabled(mi_option_continue_on_error);
+  line_t line;
+  va_list arguments;
+  va_start(arguments, format);
+  line_format(&line, "error: ", format, arguments);
+  va_end(arguments);
+  if (fatal && hook_get(&output_hook).function != NULL) os_write_stderr(line.text, line.length);
+  if (fatal || under_cap(&errors_printed, mi_option_max_errors)) emit(&(output_t){0}, line.text, line.length);
+  call_error_hook(code);
+  if (fatal) abort();
+  errno = saved;
+}
+
+void report_failure(int code, const char* format, ...) {
+  const int saved = errno;
+  if (shows_errors() && under_cap(&errors_printed, mi_option_max_errors)) {
+    line_t line;
+    va_list arguments;
+    va_start(arguments, format);
+    line_format(&line, "error: ", format, arguments);
+    va_end(arguments);
+    emit(&(output_t){0}, line.text, line.length);
+  }
+  call_error_hook(code);
+  errno = saved;
+}
+
+static void print_line(const char* kind, const char* format, va_list arguments) {
+  const int saved = errno;
+  line_t line;
+  line_format(&line, kind, format, arguments);
+  emit(&(output_t){0}, line.text, line.length);
+  errno = saved;
+}
+
+void report_warning(const char* format, ...) {
+  if (!shows_errors() || !under_cap(&warnings_printed, mi_option_max_warnings)) return;
+  va_list arguments;
+  va_start(arguments, format);
+  print_line("warning: ", format, arguments);
+  va_end(arguments);
+}
+
+void report_mistake(const char* format, ...) {
+  if (!under_cap(&warnings_printed, mi_option_max_warnings)) return;
+  va_list arguments;
+  va_start(arguments, format);
+  print_line("warning: ", format, arguments);
+  va_end(arguments);
+}
+
+void report_verbose(const char* format, ...) {
+  if (!option_enabled(mi_option_verbose)) return;
+  va_list arguments;
+  va_start(arguments, format);
+  print_line("", format, arguments);
+  va_end(arguments);
+}
+
+EXPORT void mi_register_output(mi_output_fun* out, void* arg) {
+  hook_set(&output_hook, (hook_function_t*)out, arg);
+  if (out == NULL) return;
+  const uint64_t used = exchange_acq_rel(&early_used, EARLY_CLOSED);
+  if (used == 0 || used == EARLY_CLOSED) return;
+  early[used] = 0;
+  in_hook = true;
+  out(early, arg);
+  in_hook = false;
+}
+
+EXPORT void mi_register_error(mi_error_fun* fun, void* arg) {
+  hook_set(&error_hook, (hook_function_t*)fun, arg);
+}

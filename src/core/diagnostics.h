@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What the allocator tells the user: lines of text, and errors. Nothing here allocates, locks or changes
+   errno; everything works in a signal handler and before main.  A line is formatted on the stack and leaves
+   in one piece: to the registered output function, else to stderr.  The user's functions may allocate, fail
+   and so come here again: a thread that is inside one of them is not led into another; its text goes to
+   stderr. */
+#ifndef CORE_DIAGNOSTICS_H
+#define CORE_DIAGNOSTICS_H
+
+#include "base/compiler.h"
+#include "base/config.h"
+#include "mimalloc.h"
+
+/* Where text goes; function NULL: the registered output function or stderr. */
+typedef struct output_s {
+  mi_output_fun* function;
+  void* argument;
+} output_t;
+
+enum { LINE_MAX_LENGTH = 512 };
+
+/* One line (the format ends it), at most LINE_MAX_LENGTH - 1 characters. */
+void print_to(const output_t* output, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The program has done what it must not (double free, free of a foreign pointer, corruption): one line on
+   stderr, the error hook, abort.  Returns only with the option continue_on_error; the caller then ignores
+   the call. */
+COLD void report_misuse(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A request cannot be met (no memory, too large, bad alignment): the error hook; a line with show_errors. */
+COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Something is odd: a line with show_errors. */
+COLD void report_warning(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The user's settings cannot be followed: a line, always. */
+COLD void report_mistake(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What the allocator does: a line with verbose. */
+COLD void report_verbose(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The options: one table holds name, default, unit and meaning of each, and everything else (the
+   environment's parser, the printed list, the documentation) comes from it. A value is one atomic word;
+   VALUE_UNREAD says that the environment has not been looked at.  The first call to read an unread option
+   reads the environment, whichever thread it is; several at a time do the same work with the same result,
+   and none overwrites what mi_option_set has stored meanwhile (compare and swap from unread). */
+#ifndef CORE_OPTIONS_H
+#define CORE_OPTIONS_H
+
+#include "base/config.h"
+#include "mimalloc.h"
+
+typedef enum option_unit_e {
+  UNIT_FLAG,    /* a boolean, or a small number of choices */
+  UNIT_NUMBER,  /* a count */
+  UNIT_MS,      /* milliseconds */
+  UNIT_SECONDS, /* seconds */
+  UNIT_BYTES,   /* a size, suffixes allowed */
+  UNIT_KIB,     /* a size held in KiB; in the environment a number without suffix is bytes */
+} option_unit_t;
+
+typedef struct option_info_s {
+  const char* name; /* in lower case, without MIMALLOC_ */
+  long initial;
+  option_unit_t unit;
+  const char* meaning;
+  const char* unused; /* why the option is accepted and has no effect; NULL: it has one */
+} option_info_t;
+
+/* The table's row; option < _mi_option_last. */
+const option_info_t* option_info(mi_option_t option);
+
+/* The current value.  Anybody may call this at any time, from the first instruction of the process on. */
+long option_get(mi_option_t option);
+bool option_enabled(mi_option_t option);
+
+#endif

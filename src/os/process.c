@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux: the environment and the list of mappings, the latter (and the former, when the C library has none
+   yet) read from /proc in pieces, through a buffer on the stack. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/process.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#pragma weak _dl_find_object /* since glibc 2.35 */
+
+enum { ENTRY_MAX = 256, BUFFER_SIZE = 4096 };
+
+/* A file read character by character. */
+typedef struct reader_s {
+  int file;
+  size_t at;
+  size_t filled;
+  char buffer[BUFFER_SIZE];
+} reader_t;
+
+/* Plain system calls: open and read of the C library are cancellation points. */
+static bool reader_open(reader_t* reader, const char* path) {
+  reader->at = reader->filled = 0;
+  reader->file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  return reader->file >= 0;
+}
+
+static int reader_next(reader_t* reader) {
+  if (reader->at == reader->filled) {
+    long got;
+    do {
+      got = syscall(SYS_read, reader->file, reader->buffer, sizeof(reader->buffer));
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) return -1;
+    reader->at = 0;
+    reader->filled = (size_t)got;
+  }
+  return (unsigned char)reader->buffer[reader->at++];
+}
+
+static void reader_close(reader_t* reader) {
+  syscall(SYS_close, reader->file);
+}
+
+/* The text up to `separator` or the end, cut off at `size` - 1 characters.  False: there is no more. */
+static bool reader_line(reader_t* reader, char separator, char* line, size_t* length, size_t size) {
+  *length = 0;
+  int c = reader_next(reader);
+  if (c < 0) return false;
+  for (; c >= 0 && c != separator; c = reader_next(reader)) {
+    if (*length < size - 1) line[*length] = (char)c;
+    (*length)++;
+  }
+  line[*length < size - 1 ? *length : size - 1] = 0;
+  return true;
+}
+
+static void visit_early_environment(const char* prefix, void (*visit)(const char* entry)) {
+  reader_t reader;
+  if (!reader_open(&reader, "/proc/self/environ")) return;
+  char entry[ENTRY_MAX];
+  size_t length;
+  while (reader_line(&reader, 0, entry, &length, sizeof(entry))) {
+    if (length < sizeof(entry) && strncasecmp(entry, prefix, strlen(prefix)) == 0) visit(entry);
+  }
+  reader_close(&reader);
+}
+
+void os_environment(const char* prefix, void (*visit)(const char* entry)) {
+  const int saved = errno;
+  if (getauxval(AT_SECURE) == 0) {
+    if (environ == NULL) {
+      visit_early_environment(prefix, visit);
+    } else {
+      for (char** entry = environ; *entry != NULL; entry++) {
+        if (strncasecmp(*entry, prefix, strlen(prefix)) == 0 && strlen(*entry) < ENTRY_MAX) visit(*entry);
+      }
+    }
+  }
+  errno = saved;
+}
+
+static uintptr_t parse_hex(const char** at) {
+  uintptr_t value = 0;
+  for (;; (*at)++) {
+    if (**at >= '0' && **at <= '9') {
+      value = value * 16 + (uintptr_t)(**at - '0');
+    } else if (**at >= 'a' && **at <= 'f') {
+      value = value * 16 + (uintptr_t)(**at - 'a' + 10);
+    } else {
+      return value;
+    }
+  }
+}
+
+/* A line of /proc/self/maps: "start-end rwxp offset device inode   name". */
+static os_region_t parse_mapping(const char* line) {
+  os_region_t region = {.place = OS_PLACE_UNMAPPED};
+  region.start = parse_hex(&line);
+  if (*line++ != '-') return region;
+  region.end = parse_hex(&line);
+  const bool writable = line[0] == ' ' && line[1] == 'r' && line[2] == 'w';
+  for (int fields = 0; fields < 3 && *line != 0; fields++) line += 1 + strcspn(line + 1, " ");
+  const char* inode = line + strspn(line, " ");
+  const char* name = inode + strcspn(inode, " ");
+  name += strspn(name, " ");
+  if (strncmp(name, "[stack", 6) == 0) {
+    region.place = OS_PLACE_STACK;
+  } else if (inode[0] != '0' || name[0] == '/'/') {
+    region.place = OS_PLACE_STATIC;
+  } else if (writable) {
+    region.place = OS_PLACE_HEAP;
+  }
+  return region;
+}
+
+/* What the list of mappings does not say: stacks of threads are anonymous memory with the thread's control
+   block at their end, and zero-initialised static data is anonymous memory behind its file. */
+static os_place_t refine(const void* p, os_region_t region) {
+  if (region.place != OS_PLACE_HEAP) return region.place;
+  const uintptr_t address = (uintptr_t)p;
+  const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+  const uintptr_t thread = (uintptr_t)pthread_self();
+  if (frame >= region.start && frame <= address && address < thread && thread < region.end)
+    return OS_PLACE_STACK;
+  struct dl_find_object object;
+  if (_dl_find_object != NULL && _dl_find_object((void*)address, &object) == 0) return OS_PLACE_STATIC;
+  return OS_PLACE_HEAP;
+}
+
+os_region_t os_region_of(const void* p) {
+  const int saved = errno;
+  os_region_t found = {.place = OS_PLACE_UNKNOWN};
+  reader_t reader;
+  if (reader_open(&reader, "/proc/self/maps")) {
+    found.place = OS_PLACE_UNMAPPED;
+    char line[ENTRY_MAX];
+    size_t length;
+    while (reader_line(&reader, '\n', line, &length, sizeof(line))) {
+      const os_region_t region = parse_mapping(line);
+      if ((uintptr_t)p >= region.start && (uintptr_t)p < region.end) {
+        found = region;
+        found.place = refine(p, region);
+        break;
+      }
+    }
+    reader_close(&reader);
+  }
+  errno = saved;
+  return found;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What the process can be asked about itself; the rules of os/os.h hold. */
+#ifndef OS_PROCESS_H
+#define OS_PROCESS_H
+
+#include "base/config.h"
+
+/* Call visit with each entry NAME=value of the environment that starts with `prefix` (letter case ignored)
+   and is at most 255 characters long.  Works before the C library has set up its own environment pointer.
+   A process with elevated privileges has none, as far as this function tells. */
+void os_environment(const char* prefix, void (*visit)(const char* entry));
+
+typedef enum os_place_e {
+  OS_PLACE_UNKNOWN,  /* it cannot be found out */
+  OS_PLACE_UNMAPPED, /* no memory, or none that can be written */
+  OS_PLACE_STACK,    /* a stack, as far as the system or the stack pointer tells */
+  OS_PLACE_STATIC,   /* a mapped file: code, static data */
+  OS_PLACE_HEAP,     /* the program break's area, or anonymous memory */
+} os_place_t;
+
+typedef struct os_region_s {
+  os_place_t place;
+  uintptr_t start; /* the mapping around the address: [start, end) */
+  uintptr_t end;
+} os_region_t;
+
+/* What kind of memory is at p.  Slow (reads the list of mappings). */
+os_region_t os_region_of(const void* p);
+
+#endif
