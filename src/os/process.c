@@ -116,7 +116,7 @@ static os_region_t parse_mapping(const char* line) {
   name += strspn(name, " ");
   if (strncmp(name, "[stack", 6) == 0) {
     region.place = OS_PLACE_STACK;
-  } else if (inode[0] != '0' || name[0] == '/'/') {
+  } else if (inode[0] != '0' || name[0] == '/') {
     region.place = OS_PLACE_STATIC;
   } else if (writable) {
     region.place = OS_PLACE_HEAP;
