@@ -17,7 +17,8 @@ endforeach()
 add_library(mimalloc-flags INTERFACE)
 target_compile_features(mimalloc-flags INTERFACE c_std_11)
 target_compile_options(mimalloc-flags INTERFACE
-  $<$<COMPILE_LANGUAGE:C>:-std=gnu11> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+  $<$<COMPILE_LANGUAGE:C>:-std=gnu11> $<$<COMPILE_LANGUAGE:C>:-D_GNU_SOURCE=>
+  $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
   -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-strict-aliasing
   -fno-semantic-interposition ${MI_NO_BUILTINS} ${MI_WARNINGS})
 target_include_directories(mimalloc-flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
