@@ -7,6 +7,7 @@
 #include "alloc/foreign.h"
 #include "core/diagnostics.h"
 #include "memory/purge.h"
+#include "page/remote.h"
 
 enum { RECLAIM_QUEUE_MAX = 4 }; /* a thread that holds this many pages of a class takes no more by freeing */
 

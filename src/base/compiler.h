@@ -9,7 +9,7 @@
 #define NOINLINE      __attribute__((noinline))
 #define COLD          __attribute__((noinline, cold))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 /* Everything is compiled with -fvisibility=hidden; this marks the public interface. */
 #define EXPORT __attribute__((visibility("default")))

@@ -106,6 +106,7 @@ void page_release(page_t* page); /* an empty page that the caller owns goes back
 /* Visit the pages of a heap: pages of other heaps in the same segments are passed over. */
 typedef void page_visit_t(page_t* page, void* arg);
 void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg);
+void heap_visit_all_pages(page_visit_t* visit, void* arg); /* of all heaps */
 
 /* ---- abandoned pages (heap/abandon.c) ---- */
 void page_abandon(page_t* page);                       /* owner, page in no queue: give it up, or release it if empty */

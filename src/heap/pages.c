@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which pages belong to a heap, and the end of a page's life. */
 #include "heap/heap.h"
+#include "memory/segment.h"
 #include "memory/slices.h"
 
 static pool_t heap_pool;
@@ -58,7 +59,7 @@ static void visit_segment(const heap_t* heap, size_t segment, page_visit_t* visi
   uint64_t starts = load_acquire(segment_word(segment, WORD_STARTS));
   for (; starts != 0; starts &= starts - 1) {
     page_t* const page = page_at(segment * SEGMENT_SLICES + bit_lowest(starts));
-    if (load_relaxed(&page->heap) == (uintptr_t)heap) visit(page, arg);
+    if (heap == NULL || load_relaxed(&page->heap) == (uintptr_t)heap) visit(page, arg);
   }
 }
 
@@ -71,4 +72,9 @@ void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg) {
       visit_segment(heap, segment, visit, arg);
     }
   }
+}
+
+void heap_visit_all_pages(page_visit_t* visit, void* arg) {
+  const size_t segments = window_segments();
+  for (size_t segment = 0; segment < segments; segment++) visit_segment(NULL, segment, visit, arg);
 }

@@ -2,6 +2,7 @@
 /* What the system knows of this process. */
 #include <sys/resource.h>
 
+#include "base/compiler.h"
 #include "mimalloc.h"
 #include "os/os.h"
 #include "report/statistics.h"

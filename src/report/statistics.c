@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "core/diagnostics.h"
-#include "core/format.h"
 #include "core/options.h"
 #include "memory/counters.h"
 #include "os/os.h"
@@ -21,7 +20,8 @@ static size_t live_blocks(page_t* page) {
   return used - min_size(used, remote_count(word));
 }
 
-static void count_page(page_t* page, stats_snapshot_t* stats) {
+static void count_page(page_t* page, void* arg) {
+  stats_snapshot_t* const stats = arg;
   stats->pages++;
   stats->page_bytes += page_slice_count(page) * SLICE_SIZE;
   if (page_is_single(page)) {
@@ -39,13 +39,7 @@ static void count_page(page_t* page, stats_snapshot_t* stats) {
 
 void stats_snapshot(stats_snapshot_t* stats) {
   memset(stats, 0, sizeof(*stats));
-  for (size_t segment = 0; segment < window_segments(); segment++) {
-    if (!window_segment_ready(segment)) continue;
-    uint64_t starts = load_acquire(segment_word(segment, WORD_STARTS));
-    for (; starts != 0; starts &= starts - 1) {
-      count_page(page_at(segment * SEGMENT_SLICES + bit_lowest(starts)), stats);
-    }
-  }
+  heap_visit_all_pages(count_page, stats);
   stats->live_blocks += stats->huge_blocks;
   stats->live_bytes += stats->huge_bytes;
   stats->free_bytes = stats->page_bytes - min_size(stats->page_bytes, stats->live_bytes);
@@ -67,50 +61,35 @@ void stats_snapshot(stats_snapshot_t* stats) {
 
 /* ---- text ---- */
 
-typedef struct sink_s {
-  mi_output_fun* out; /* NULL: the registered output, or standard error */
-  void* arg;
-} sink_t;
-
-static void PRINTF_LIKE(2, 3) put(const sink_t* sink, const char* format, ...) {
-  char line[256];
-  va_list arguments;
-  va_start(arguments, format);
-  format_text_v(line, sizeof(line), format, arguments);
-  va_end(arguments);
-  if (sink->out != NULL) sink->out(line, sink->arg);
-  else output_text(line);
-}
-
-static void put_bins(const sink_t* sink, const stats_snapshot_t* stats) {
-  put(sink, "  %10s %12s %14s %10s\n", "block", "live", "bytes", "pages");
+static void put_bins(const output_t* sink, const stats_snapshot_t* stats) {
+  print_to(sink, "  %10s %12s %14s %10s\n", "block", "live", "bytes", "pages");
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     const bin_snapshot_t* const b = &stats->bins[bin];
     if (b->pages == 0) continue;
-    put(sink, "  %10zu %12zu %14zu %10zu\n", bin_size(bin), b->blocks, b->blocks * bin_size(bin), b->pages);
+    print_to(sink, "  %10zu %12zu %14zu %10zu\n", bin_size(bin), b->blocks, b->blocks * bin_size(bin), b->pages);
   }
-  put(sink, "  %10s %12zu %14zu %10zu\n", "big", stats->huge_blocks, stats->huge_bytes, stats->huge_blocks);
+  print_to(sink, "  %10s %12zu %14zu %10zu\n", "big", stats->huge_blocks, stats->huge_bytes, stats->huge_blocks);
 }
 
-static void print_stats(const sink_t* sink) {
+static void print_stats(const output_t* sink) {
   stats_snapshot_t stats;
   stats_snapshot(&stats);
-  put(sink, "mimalloc: statistics of process %d\n", (int)getpid());
-  put(sink, "  live       %14zu bytes in %zu blocks\n", stats.live_bytes, stats.live_blocks);
-  put(sink, "  committed  %14zu bytes, peak %zu\n", stats.committed, stats.peak_committed);
-  put(sink, "  dirty      %14zu bytes free but not yet given back\n", stats.dirty);
-  put(sink, "  purged     %14llu bytes in %llu calls\n", (unsigned long long)stats.purged,
+  print_to(sink, "mimalloc: statistics of process %d\n", (int)getpid());
+  print_to(sink, "  live       %14zu bytes in %zu blocks\n", stats.live_bytes, stats.live_blocks);
+  print_to(sink, "  committed  %14zu bytes, peak %zu\n", stats.committed, stats.peak_committed);
+  print_to(sink, "  dirty      %14zu bytes free but not yet given back\n", stats.dirty);
+  print_to(sink, "  purged     %14llu bytes in %llu calls\n", (unsigned long long)stats.purged,
       (unsigned long long)stats.purge_calls);
-  put(sink, "  reserved   %14zu bytes of addresses, %zu of metadata\n", stats.reserved, stats.metadata);
-  put(sink, "  resident   %14zu bytes\n", os_process_rss());
-  put(sink, "  pages      %14zu, %zu of them abandoned; %zu threads\n", stats.pages, stats.abandoned_pages, stats.threads);
-  put(sink, "  OS calls   %14llu commit, %llu map\n", (unsigned long long)stats.commit_calls,
+  print_to(sink, "  reserved   %14zu bytes of addresses, %zu of metadata\n", stats.reserved, stats.metadata);
+  print_to(sink, "  resident   %14zu bytes\n", os_process_rss());
+  print_to(sink, "  pages      %14zu, %zu of them abandoned; %zu threads\n", stats.pages, stats.abandoned_pages, stats.threads);
+  print_to(sink, "  OS calls   %14llu commit, %llu map\n", (unsigned long long)stats.commit_calls,
       (unsigned long long)stats.map_calls);
   put_bins(sink, &stats);
 }
 
 EXPORT void mi_stats_print_out(mi_output_fun* out, void* arg) {
-  const sink_t sink = {out, arg};
+  const output_t sink = {out, arg};
   print_stats(&sink);
 }
 
@@ -121,8 +100,8 @@ __attribute__((destructor)) static void print_at_exit(void) {
   if (!option_enabled(mi_option_show_stats)) return;
   stats_snapshot_t stats;
   stats_snapshot(&stats);
-  const sink_t sink = {NULL, NULL};
-  put(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n", (unsigned long long)stats.served_blocks,
+  const output_t sink = {NULL, NULL};
+  print_to(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n", (unsigned long long)stats.served_blocks,
       (unsigned long long)stats.served_bytes, (int)getpid());
   print_stats(&sink);
 }

@@ -38,22 +38,10 @@ static size_t slices_of_entry(table_entry_t* entry) {
   return load_relaxed(&((page_t*)entry)->owner_tag) == 0 ? 0 : page_slice_count(page);
 }
 
-typedef void entry_visit_t(page_t* page, const thread_t* self);
-
-static void visit_all(entry_visit_t* visit, const thread_t* self) {
-  for (size_t segment = 0; segment < window_segments(); segment++) {
-    if (!window_segment_ready(segment)) continue;
-    uint64_t starts = load_acquire(segment_word(segment, WORD_STARTS));
-    for (; starts != 0; starts &= starts - 1) {
-      page_t* const page = page_at(segment * SEGMENT_SLICES + bit_lowest(starts));
-      if (!page_is_single(page)) visit(page, self);
-    }
-  }
-}
-
 /* The stacks of abandoned pages may be torn too: forget them, they are built anew from the pages. */
-static void forget_links(page_t* page, const thread_t* self) {
+static void forget_links(page_t* page, void* self) {
   UNUSED(self);
+  if (page_is_single(page)) return;
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
   store_relaxed(&page->linked, 0u);
   store_relaxed(&heap->abandoned[page->bin].head, 0);
@@ -68,7 +56,8 @@ static bool tag_is_own(uintptr_t tag, const thread_t* self) {
   return false;
 }
 
-static void adopt_page(page_t* page, const thread_t* self) {
+static void adopt_page(page_t* page, void* self) {
+  if (page_is_single(page)) return;
   const uintptr_t tag = load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK;
   const uintptr_t now = (uintptr_t)(thread_generation() << TAG_GENERATION_SHIFT);
   if (remote_claim(page)) {
@@ -101,10 +90,10 @@ static void adopt_all(thread_t* self, adoption_t adoption) {
     purge_after_fork();
     if (alone) return;
     memory_after_fork(slices_of_entry);
-    visit_all(forget_links, self);
+    heap_visit_all_pages(forget_links, self);
   }
   rearm_full_pages(self);
-  visit_all(adopt_page, self);
+  heap_visit_all_pages(adopt_page, self);
 }
 
 void thread_check_fork(void) {
