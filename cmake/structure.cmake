@@ -6,8 +6,12 @@ if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
   foreach(check includes lines columns functions conditionals names words)
     mi_ctest(structure ${check} LABELS quick COMMAND ${checker} ${check})
   endforeach()
-  mi_ctest(structure calls LABELS quick
-    COMMAND ${checker} calls --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
+  foreach(check calls cycles)
+    mi_ctest(structure ${check} LABELS quick
+      COMMAND ${checker} ${check} --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
+  endforeach()
+  mi_ctest(structure selftest LABELS quick
+    COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/test-checks --compiler ${CMAKE_C_COMPILER})
   if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE)
     mi_ctest(structure exports LABELS quick COMMAND ${checker} exports
       --library $<TARGET_FILE:mimalloc> --library $<TARGET_FILE:mimalloc-static>)
