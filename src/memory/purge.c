@@ -17,12 +17,12 @@
    released with the parity of a period just over is purged one period early or late. */
 #include "memory/purge.h"
 
+#include "core/options.h"
 #include "memory/counters.h"
 #include "memory/summary.h"
 #include "os/os.h"
 
 enum {
-  DELAY_DEFAULT_MS = 100,
   VISIT_SLICES = 16,        /* 1 MiB */
   BUDGET_SLICES = 64,       /* 4 MiB, or ... */
   BUDGET_CLAIMED_SHARE = 4, /* ... this part of the claimed memory */
@@ -34,7 +34,6 @@ enum {
 typedef enum purge_what_e { PURGE_OLD, PURGE_ALL } purge_what_t;
 
 static struct {
-  _Atomic(long) delay;
   atomic_u32_t mode;
   atomic_u64_t period;     /* number of the current period */
   atomic_u64_t due;        /* time from which the next one may begin */
@@ -42,10 +41,9 @@ static struct {
   atomic_word_t boost;     /* slices added to the budget */
   atomic_word_t reused;    /* dirty slices claimed since the boost was last looked at ... */
   atomic_u64_t boost_time; /* ... at this time */
-} state = {.delay = DELAY_DEFAULT_MS};
+} state;
 
-void purge_set_delay(long ms) { store_relaxed(&state.delay, ms); }
-long purge_delay(void) { return load_relaxed(&state.delay); }
+long purge_delay(void) { return option_get(mi_option_purge_delay); }
 void purge_set_mode(purge_mode_t mode) { store_relaxed(&state.mode, (uint32_t)mode); }
 
 static bool is_inline(void) { return load_relaxed(&state.mode) == PURGE_INLINE; }
@@ -205,8 +203,10 @@ void purge_period(void) {
   drain(WINDOW_SLICES, os_now_ms());
 }
 
-void purge_after_fork(void) {
+purge_mode_t purge_after_fork(void) {
+  const purge_mode_t before = is_inline() ? PURGE_INLINE : PURGE_BACKGROUND;
   store_relaxed(&state.cursor, 0);
   store_relaxed(&state.due, 0);
   purge_set_mode(PURGE_INLINE);
+  return before;
 }

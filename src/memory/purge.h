@@ -9,8 +9,7 @@
 
 #include "memory/segment.h"
 
-/* Milliseconds from free to purge; 0: at once, -1: never. */
-void purge_set_delay(long ms);
+/* Milliseconds from free to purge (an option); 0: at once, negative: never. */
 long purge_delay(void);
 
 /* Who purges by age: the threads that call the allocator, or the scavenger. */
@@ -40,7 +39,8 @@ void purge_over_budget(size_t slices);
 /* A claim took `dirty` dirty slices and `purged` that were purged at `time`. */
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time);
 
-/* In a forked child, by its only thread. */
-void purge_after_fork(void);
+/* In a forked child, by its only thread.  Returns who purged in the parent: PURGE_BACKGROUND means that the
+   scavenger may have been stopped half-way, and memory_after_fork must look for slices it held. */
+purge_mode_t purge_after_fork(void);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 
+#include "core/options.h"
 #include "memory/purge.h"
 #include "memory/summary.h"
 #include "os/os.h"
@@ -51,7 +52,8 @@ void scavenger_wake(void) {
 
 void scavenger_start(void) {
   uint32_t none = SCAVENGER_NONE;
-  if (load_relaxed(&scavenger_state) != SCAVENGER_NONE || purge_delay() < 0) return;
+  if (load_relaxed(&scavenger_state) != SCAVENGER_NONE) return;
+  if (purge_delay() < 0 || !option_enabled(mi_option_scavenger)) return;
   if (!cas_strong_acq_rel(&scavenger_state, &none, SCAVENGER_AWAKE)) return;
   if (os_thread_start(scavenge) == 0) {
     purge_set_mode(PURGE_BACKGROUND);

@@ -31,7 +31,7 @@ typedef struct window_s {
   _Atomic(table_entry_t*) table;           /* entry of slice 0 */
 } window_t;
 
-extern window_t window;
+extern HIDDEN window_t window;
 
 /* Choose the window's place.  Idempotent and lock-free; true when there is a window.
    False (no address space now) may become true later. */

@@ -13,7 +13,7 @@ enum { DELAY = 100, BURST = 186 * 16 };
 static void start(long delay) {
   double_reset();
   double_stop_clock();
-  purge_set_delay(delay);
+  mi_option_set(mi_option_purge_delay, delay);
 }
 
 static size_t dirty(void) { return memory_stats().dirty; }

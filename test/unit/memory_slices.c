@@ -106,7 +106,7 @@ static void purge_model(void) {
 
 static void model_body(void) {
   uint64_t seed = 11;
-  purge_set_delay(-1); /* purging happens when the test says so */
+  mi_option_set(mi_option_purge_delay, -1); /* purging happens when the test says so */
   for (int step = 0; step < 20000; step++) {
     const size_t k = next_random(&seed) % (step % 5000 < 2500 ? LIVE : LIVE / 8);
     if (live[k].count == 0) {

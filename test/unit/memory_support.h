@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "core/options.h"
 #include "memory/counters.h"
 #include "memory/purge.h"
 #include "memory/slices.h"

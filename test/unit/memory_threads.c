@@ -51,7 +51,7 @@ static void* hammer(void* argument) {
 static void hammer_body(void) {
   pthread_t threads[THREADS];
   running = THREADS;
-  purge_set_delay(1);
+  mi_option_set(mi_option_purge_delay, 1);
   for (uintptr_t t = 0; t < THREADS; t++) must(pthread_create(&threads[t], NULL, hammer, (void*)(t + 1)) == 0);
   while (load_relaxed(&running) > 0) { /* this thread purges, in all the ways there are */
     purge_period();
@@ -111,7 +111,7 @@ static void release_some(size_t count) {
 
 /* The storm ends and nobody calls any more: all goes; then the scavenger sleeps until there is something. */
 static void scavenger_body(void) {
-  purge_set_delay(20);
+  mi_option_set(mi_option_purge_delay, 20);
   errno = 4711;
   scavenger_start();
   scavenger_start();
