@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The tests.  A folder of test/ (or bench/, examples/) may bring its own CMakeLists.txt, which calls mi_test() and
-# mi_ctest(); otherwise each C or C++ file in it is one test program, linked with the variant of the library that
-# the folder is for.
+# mi_ctest(); otherwise each C or C++ file with a main in it is one test program, linked with the folder's other files
+# and with the variant of the library that the folder is for.
 #
 # Variants (all of src/, without the replacement of malloc, every invariant checked):
 #   mimalloc-check    the library as it is
@@ -51,18 +51,15 @@ function(mi_ctest set name)
   endif()
 endfunction()
 
-# mi_program(<target> <library> <source>...): a test program; cmocka is linked when a source includes it.
+# mi_program(<target> <library> <source>...): a test program; cmocka is linked when something uses it.
 function(mi_program target library)
   add_executable(${target} ${ARGN})
   target_link_libraries(${target} PRIVATE ${library} mimalloc-flags Threads::Threads)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/test)
-  foreach(source ${ARGN})
-    file(STRINGS ${source} uses_cmocka REGEX "include <cmocka.h>" LIMIT_COUNT 1)
-    if(uses_cmocka)
-      target_include_directories(${target} PRIVATE ${CMOCKA_INCLUDE_DIR})
-      target_link_libraries(${target} PRIVATE ${CMOCKA_LIBRARY})
-    endif()
-  endforeach()
+  if(CMOCKA_LIBRARY AND CMOCKA_INCLUDE_DIR)
+    target_include_directories(${target} PRIVATE ${CMOCKA_INCLUDE_DIR})
+    target_link_libraries(${target} PRIVATE -Wl,--as-needed ${CMOCKA_LIBRARY} -Wl,--no-as-needed)
+  endif()
 endfunction()
 
 # mi_test(<set> <name> <library> <source>...
@@ -99,13 +96,23 @@ function(mi_default_tests set folder)
     file(GLOB_RECURSE cxx_sources CONFIGURE_DEPENDS ${folder}/*.cc)
     list(APPEND sources ${cxx_sources})
   endif()
+  set(programs "")
+  set(support "")
   foreach(source ${sources})
+    file(STRINGS ${source} main_line REGEX "^int main *\\(" LIMIT_COUNT 1)
+    if(main_line)
+      list(APPEND programs ${source})
+    else()
+      list(APPEND support ${source})
+    endif()
+  endforeach()
+  foreach(source ${programs})
     file(RELATIVE_PATH name ${folder} ${source})
     string(REGEX REPLACE "\\.cc?$" "" name ${name})
     string(REGEX REPLACE "(^|/)test_" "\\1" name ${name})
     string(REPLACE "/" "-" name ${name})
     mi_library_for(library ${set} ${source})
-    mi_test(${set} ${name} ${library} ${source})
+    mi_test(${set} ${name} ${library} ${source} ${support})
   endforeach()
 endfunction()
 
