@@ -134,6 +134,16 @@ static void print_line(const char* kind, const char* format, va_list arguments) 
   errno = saved;
 }
 
+void report_fatal(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  line_t line;
+  line_format(&line, "error: ", format, arguments);
+  va_end(arguments);
+  os_write_stderr(line.text, line.length);
+  abort();
+}
+
 void report_warning(const char* format, ...) {
   if (!shows_errors() || !under_cap(&warnings_printed, mi_option_max_warnings)) return;
   va_list arguments;

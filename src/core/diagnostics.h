@@ -27,6 +27,9 @@ void print_to(const output_t* output, const char* format, ...) __attribute__((fo
    the call. */
 COLD void report_misuse(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The process cannot go on, through no fault of its memory: one line on stderr, abort. */
+COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
 /* A request cannot be met (no memory, too large, bad alignment): the error hook; a line with show_errors. */
 COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Foreign pointers in a process whose malloc we replace: blocks made by the allocator behind us (before we were
-   loaded, or by a library bound to it) are its to free.  A pointer can only be one when it points into anonymous
-   memory; stacks, static data and unmapped addresses are misuse and reported as such.
-
-   The functions of the next allocator are looked up once, when the library is loaded; a look-up that comes
+/* Foreign pointers in a process whose malloc we replace: blocks made by the allocator behind us (before we
+   were loaded, or by a library bound to it) are its to free.  A pointer can only be one when it points into
+   anonymous memory; stacks, static data and unmapped addresses are misuse and reported as such. The
+   functions of the next allocator are looked up once, when the library is loaded; a look-up that comes
    earlier is done then.  A static program has no next allocator. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -42,8 +41,8 @@ static __attribute__((constructor)) void look_up_next(void) {
   for (unsigned i = 0; i < NEXT_COUNT; i++) next_function(i);
 }
 
-/* The mapping that held the last forwarded block, in one word: first page << 24 | pages.  A program that hands
-   over many foreign blocks pays for reading the list of mappings once in a while only. */
+/* The mapping that held the last forwarded block, in one word: first page << 24 | pages.  A program that
+   hands over many foreign blocks pays for reading the list of mappings once in a while only. */
 static atomic_u64_t last_region;
 
 enum { REGION_PAGE_SHIFT = 12, REGION_COUNT_BITS = 24 };
@@ -98,7 +97,7 @@ static void forward_free(void* p) {
 
 static void* forward_realloc(void* p, size_t size) {
   void* (*const next)(void*, size_t) = (void* (*)(void*, size_t))next_for(NEXT_REALLOC, "realloc", p);
-  if (next != NULL) return next(p, size);
+  if (next != NULL) return next(p, size != 0 ? size : 1); /* a block of no bytes, not the end of p */
   errno = ENOMEM;
   return NULL;
 }

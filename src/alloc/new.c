@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* The allocation functions of C++ (protocol: alloc/new.h).  Compiled with unwind tables: exceptions of the
+   program's new_handler, and our own std::bad_alloc, pass through these frames. */
+#include "alloc/new.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc/fast.h"
+#include "core/diagnostics.h"
+
+typedef void new_handler_t(void);
+
+/* std::get_new_handler(), std::__throw_bad_alloc(), and the end of an exception that was caught. */
+new_handler_t* _ZSt15get_new_handlerv(void) __attribute__((weak));
+_Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+void* __cxa_begin_catch(void* exception) __attribute__((weak));
+void __cxa_end_catch(void) __attribute__((weak));
+
+static new_handler_t* current_handler(void) {
+  return _ZSt15get_new_handlerv != NULL ? _ZSt15get_new_handlerv() : NULL;
+}
+
+static COLD _Noreturn void throw_bad_alloc(size_t size) {
+  if (_ZSt17__throw_bad_allocv != NULL) _ZSt17__throw_bad_allocv();
+  report_fatal("out of memory: operator new of %zu bytes failed, and there is no C++ runtime to throw", size);
+}
+
+/* What to try next; an alignment that can never be had is not worth a try. */
+static new_handler_t* handler_for(const request_t* request) {
+  const bool possible = request->alignment == 0 || is_power_of_two(request->alignment);
+  return possible ? current_handler() : NULL;
+}
+
+COLD void* new_retry(request_t request) {
+  for (;;) {
+    new_handler_t* const handler = handler_for(&request);
+    if (handler == NULL) throw_bad_alloc(request.size);
+    handler();
+    void* const p = alloc_generic(request);
+    if (p != NULL) return p;
+  }
+}
+
+COLD void* new_retry_nothrow(request_t request) {
+  for (;;) {
+    new_handler_t* const handler = handler_for(&request);
+    if (handler == NULL) return NULL;
+    void* const exception = call_catching(handler);
+    if (exception != NULL) {
+      __cxa_begin_catch(exception);
+      __cxa_end_catch();
+      return NULL;
+    }
+    void* const p = alloc_generic(request);
+    if (p != NULL) return p;
+  }
+}
+
+/* ---- entries ---- */
+
+EXPORT void* mi_new(size_t size) {
+  void* const p = malloc_fast(size);
+  return likely(p != NULL) ? p : new_retry((request_t){.size = size});
+}
+
+EXPORT void* mi_new_nothrow(size_t size) {
+  void* const p = malloc_fast(size);
+  return likely(p != NULL) ? p : new_retry_nothrow((request_t){.size = size});
+}
+
+EXPORT void* mi_new_aligned(size_t size, size_t alignment) {
+  void* const p = mi_malloc_aligned(size, alignment);
+  return likely(p != NULL) ? p : new_retry((request_t){.size = size, .alignment = alignment});
+}
+
+EXPORT void* mi_new_aligned_nothrow(size_t size, size_t alignment) {
+  void* const p = mi_malloc_aligned(size, alignment);
+  return likely(p != NULL) ? p : new_retry_nothrow((request_t){.size = size, .alignment = alignment});
+}
+
+/* The product, or a size that no allocation can have. */
+static size_t saturated_product(size_t count, size_t size) {
+  size_t total;
+  return mul_fits(count, size, &total) ? total : SIZE_MAX;
+}
+
+EXPORT void* mi_new_n(size_t count, size_t size) {
+  return mi_new(saturated_product(count, size));
+}
+
+EXPORT void* mi_new_realloc(void* p, size_t newsize) {
+  for (;;) {
+    void* const q = mi_realloc(p, newsize);
+    if (likely(q != NULL)) return q;
+    new_handler_t* const handler = current_handler();
+    if (handler == NULL) throw_bad_alloc(newsize);
+    handler();
+  }
+}
+
+EXPORT void* mi_new_reallocn(void* p, size_t newcount, size_t size) {
+  return mi_new_realloc(p, saturated_product(newcount, size));
+}
+
+EXPORT void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) {
+  void* const p = mi_heap_malloc(heap, size);
+  return likely(p != NULL) ? p : new_retry((request_t){.heap = heap, .size = size});
+}
+
+EXPORT void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) {
+  return mi_heap_alloc_new(heap, saturated_product(count, size));
+}

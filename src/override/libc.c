@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions of the C library that allocate, under their own names, with the C library's own rules where
+   they differ from the mi_ functions: realloc(p, 0) frees, alignments of memalign are rounded up, and what
+   fails for whatever reason but a bad alignment leaves ENOMEM.  (strdup and its like need no replacement:
+   the C library's call malloc.) */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "alloc/fast.h"
+#include "os/os.h"
+
+void cfree(void* p);
+void free_sized(void* p, size_t size);
+void free_aligned_sized(void* p, size_t alignment, size_t size);
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* p, size_t size);
+void __libc_free(void* p);
+void __libc_cfree(void* p);
+void* __libc_memalign(size_t alignment, size_t size);
+void* __libc_valloc(size_t size);
+void* __libc_pvalloc(size_t size);
+void* __libc_reallocarray(void* p, size_t count, size_t size);
+int __posix_memalign(void** p, size_t alignment, size_t size);
+
+EXPORT void* malloc(size_t size) {
+  return malloc_fast(size);
+}
+
+EXPORT void* calloc(size_t count, size_t size) {
+  size_t total;
+  if (unlikely(!mul_fits(count, size, &total))) return alloc_overflow("calloc", count, size);
+  return zalloc_fast(total);
+}
+
+EXPORT void free(void* p) {
+  free_fast(p);
+}
+
+EXPORT void* realloc(void* p, size_t size) {
+  if (unlikely(p == NULL)) return malloc_fast(size);
+  if (likely(size != 0)) return mi_realloc(p, size);
+  free_fast(p);
+  return NULL;
+}
+
+EXPORT void* reallocarray(void* p, size_t count, size_t size) {
+  size_t total;
+  if (unlikely(!mul_fits(count, size, &total))) return alloc_overflow("reallocarray", count, size);
+  return realloc(p, total);
+}
+
+EXPORT size_t malloc_usable_size(void* p) {
+  return mi_usable_size(p);
+}
+
+/* ---- C23: the caller knows size and alignment ---- */
+
+EXPORT void free_sized(void* p, size_t size) {
+  UNUSED(size);
+  free_fast(p);
+}
+
+EXPORT void free_aligned_sized(void* p, size_t alignment, size_t size) {
+  UNUSED(alignment);
+  UNUSED(size);
+  free_fast(p);
+}
+
+/* ---- aligned ---- */
+
+EXPORT void* aligned_alloc(size_t alignment, size_t size) {
+  return mi_aligned_alloc(alignment, size);
+}
+
+EXPORT int posix_memalign(void** p, size_t alignment, size_t size) {
+  return mi_posix_memalign(p, alignment, size);
+}
+
+EXPORT void* memalign(size_t alignment, size_t size) {
+  const size_t largest = SIZE_MAX / 2 + 1;
+  if (unlikely(alignment > largest)) {
+    errno = EINVAL;
+    return NULL;
+  }
+  size_t power = alignment < 2 ? 1 : (size_t)2 << bit_highest(alignment - 1);
+  if (is_power_of_two(alignment)) power = alignment;
+  void* const p = mi_malloc_aligned(size, power);
+  if (unlikely(p == NULL)) errno = ENOMEM;
+  return p;
+}
+
+EXPORT void* valloc(size_t size) {
+  return mi_valloc(size);
+}
+
+EXPORT void* pvalloc(size_t size) {
+  return mi_pvalloc(size);
+}
+
+/* ---- other names that programs and other libraries are linked with ---- */
+
+EXPORT void cfree(void* p) {
+  free_fast(p);
+}
+EXPORT void __libc_free(void* p) {
+  free_fast(p);
+}
+EXPORT void __libc_cfree(void* p) {
+  free_fast(p);
+}
+EXPORT void* __libc_malloc(size_t size) {
+  return malloc_fast(size);
+}
+EXPORT void* __libc_calloc(size_t count, size_t size) {
+  return mi_calloc(count, size);
+}
+EXPORT void* __libc_realloc(void* p, size_t size) {
+  return realloc(p, size);
+}
+EXPORT void* __libc_reallocarray(void* p, size_t count, size_t size) {
+  return reallocarray(p, count, size);
+}
+EXPORT void* __libc_memalign(size_t alignment, size_t size) {
+  return memalign(alignment, size);
+}
+EXPORT void* __libc_valloc(size_t size) {
+  return mi_valloc(size);
+}
+EXPORT void* __libc_pvalloc(size_t size) {
+  return mi_pvalloc(size);
+}
+EXPORT int __posix_memalign(void** p, size_t alignment, size_t size) {
+  return mi_posix_memalign(p, alignment, size);
+}
