@@ -14,7 +14,8 @@ ALWAYS_INLINE void* malloc_fast(size_t size) {
   heap_part_t* const part = thread_part;
   if (likely(size <= DIRECT_SIZE_MAX)) {
     page_t* const page = part->direct[(size + 7) >> 3];
-    block_t* const block = page->free;
+    block_t* block = page->free;
+    IN_REGISTER(block);
     if (likely(block != NULL)) {
       page->used++;
       page->free = block->next;
@@ -35,7 +36,8 @@ ALWAYS_INLINE void* zalloc_fast(size_t size) {
   heap_part_t* const part = thread_part;
   if (likely(size <= DIRECT_SIZE_MAX)) {
     page_t* const page = part->direct[(size + 7) >> 3];
-    block_t* const block = page->free;
+    block_t* block = page->free;
+    IN_REGISTER(block);
     if (likely(block != NULL)) {
       page->used++;
       page->free = block->next;
@@ -51,20 +53,21 @@ ALWAYS_INLINE void* zalloc_fast(size_t size) {
    threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is left is
    a block of an own page: is it the start of one, and not already free? */
 ALWAYS_INLINE void free_fast(void* p) {
-  const uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&window.base, memory_order_relaxed);
-  if (unlikely(offset >= atomic_load_explicit(&window.limit, memory_order_relaxed))) {
+  const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
+  if (unlikely(offset >= load_folded(&window.limit))) {
     free_outside(p);
     return;
   }
-  page_t* const page = (page_t*)(atomic_load_explicit(&window.table, memory_order_relaxed) + (offset >> SLICE_SHIFT));
-  if (unlikely(load_relaxed(&page->owner_tag) != thread_tag)) {
+  page_t* page = (page_t*)(load_folded(&window.table) + (offset >> SLICE_SHIFT) * TABLE_ENTRY_SIZE);
+  IN_REGISTER(page);
+  if (unlikely(load_folded(&page->owner_tag) != thread_tag)) {
     free_slow(p, page);
     return;
   }
   block_t* const block = p;
   if (FREE_CHECKS) {
-    const uint64_t reciprocal = page->reciprocal;
-    if (unlikely((uint64_t)(uint16_t)(uintptr_t)p * reciprocal >= reciprocal || block->mark == (uintptr_t)page)) {
+    const uint64_t in_slice = (uint16_t)(uintptr_t)p;
+    if (unlikely(in_slice * page->reciprocal >= page->bound || block->mark == (uintptr_t)page)) {
       free_slow(p, page);
       return;
     }

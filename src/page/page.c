@@ -26,6 +26,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->free = NULL;
   page->local_free = NULL;
   page->reciprocal = UINT64_MAX / stride + 1;
+  page->bound = page->reciprocal;
   page->used = 0;
   page->stride = (uint32_t)stride;
   page->capacity = 0;

@@ -59,10 +59,11 @@ struct page_s {
   uint8_t flags;           /* owner: page_flag_t */
   uint8_t retire_left;     /* owner: cadences until a retired page is released */
   uint8_t slices;          /* const: 0 for a single */
-  page_t* next;            /* owner: queue links */
+  uint64_t bound;          /* const: the same again, so that free compares with memory */
   uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
 
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
+  page_t* next;                  /* owner: queue links */
   page_t* prev;                  /* owner */
   atomic_word_t part;            /* atomic: the owning heap part; written by the owner */
   atomic_word_t heap;            /* atomic: the heap the page belongs to */

@@ -32,9 +32,9 @@ struct thread_s {
   thread_t* outer;
 };
 
-extern THREAD_LOCAL heap_part_t* thread_part;
-extern THREAD_LOCAL uintptr_t thread_tag;
-extern THREAD_LOCAL thread_t* thread_self;
+extern HIDDEN THREAD_LOCAL heap_part_t* thread_part;
+extern HIDDEN THREAD_LOCAL uintptr_t thread_tag;
+extern HIDDEN THREAD_LOCAL thread_t* thread_self;
 
 /* The calling thread's record, busy, attached first if need be; NULL when out of memory. */
 thread_t* thread_enter(void);
