@@ -40,7 +40,6 @@ static inline void* t_aligned(size_t size, size_t alignment) {
 static inline void t_collect(void) { malloc_trim(0); }
 #else
 #include <mimalloc.h>
-#include <mimalloc-stats.h>
 enum { HAVE_MI = 1 };
 #define t_malloc mi_malloc
 #define t_calloc mi_calloc
@@ -151,20 +150,12 @@ static inline size_t rss_bytes(void) { return statm_bytes(1); }
 static inline size_t address_space_bytes(void) { return statm_bytes(0); }
 
 #ifndef MALLOC_ONLY
-static inline mi_stats_t* current_stats(mi_stats_t* stats) {
-  memset(stats, 0, sizeof(*stats));
-  mi_stats_header_init(stats);
-  CHECK(mi_stats_get(stats), "mi_stats_get refuses its own version");
-  return stats;
-}
-/* Address space that the allocator holds (of its own count). */
-static inline size_t reserved_bytes(void) {
-  mi_stats_t stats;
-  return (size_t)current_stats(&stats)->reserved.current;
-}
+static inline size_t reserved_bytes(void) { return address_space_bytes(); }
+/* Bytes in pages, of the allocator's own count. */
 static inline size_t committed_bytes(void) {
-  mi_stats_t stats;
-  return (size_t)current_stats(&stats)->committed.current;
+  size_t committed = 0;
+  mi_process_info(NULL, NULL, NULL, NULL, NULL, &committed, NULL, NULL);
+  return committed;
 }
 #else
 static inline size_t reserved_bytes(void) { return address_space_bytes(); }
