@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "alloc/fast.h"
 #include "core/diagnostics.h"
 
 typedef void new_handler_t(void);
@@ -59,9 +58,13 @@ COLD void* new_retry_nothrow(request_t request) {
 
 /* ---- entries ---- */
 
-EXPORT void* mi_new(size_t size) {
-  void* const p = malloc_fast(size);
+NOINLINE void* new_slow(size_t size) {
+  void* const p = alloc_slow(size);
   return likely(p != NULL) ? p : new_retry((request_t){.size = size});
+}
+
+EXPORT void* mi_new(size_t size) {
+  return new_fast(size);
 }
 
 EXPORT void* mi_new_nothrow(size_t size) {

@@ -4,12 +4,30 @@
 #ifndef ALLOC_NEW_H
 #define ALLOC_NEW_H
 
-#include "alloc/alloc.h"
+#include "alloc/fast.h"
 
 /* request has failed once.  new_retry throws rather than return NULL; new_retry_nothrow returns NULL also
    when the handler throws. */
 COLD void* new_retry(request_t request);
 COLD void* new_retry_nothrow(request_t request);
+
+/* The tail of new_fast, whole: allocation, then new_retry. */
+NOINLINE void* new_slow(size_t size);
+
+/* malloc_fast with the tail of operator new, so that this path too needs no stack frame. */
+ALWAYS_INLINE void* new_fast(size_t size) {
+  if (likely(size <= DIRECT_SIZE_MAX)) {
+    page_t* const page = thread_part->direct[(size + 7) >> 3];
+    block_t* const block = page->free;
+    if (likely(block != NULL)) {
+      page->used++;
+      page->free = block->next;
+      if (FREE_CHECKS) block->mark = 0;
+      return block;
+    }
+  }
+  return new_slow(size);
+}
 
 /* Call function; NULL, or the exception object that it threw, which is caught (alloc/catch.c). */
 void* call_catching(void (*function)(void));

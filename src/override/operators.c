@@ -3,7 +3,6 @@
    reaches the program's by weak references (alloc/new.h).  size_t is m, std::nothrow_t const&
    RKSt9nothrow_t, std::align_val_t St11align_val_t; n is new and d delete, w one object and a an array.
    Sizes and alignments given to delete are not needed, so all deletes are one function. */
-#include "alloc/fast.h"
 #include "alloc/new.h"
 
 void* _Znwm(size_t size);
@@ -30,8 +29,7 @@ void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* p);
 #define SAME_AS(name) EXPORT __attribute__((alias(#name)))
 
 EXPORT void* _Znwm(size_t size) {
-  void* const p = malloc_fast(size);
-  return likely(p != NULL) ? p : new_retry((request_t){.size = size});
+  return new_fast(size);
 }
 
 EXPORT void* _ZnwmRKSt9nothrow_t(size_t size, const void* tag) {
