@@ -8,7 +8,6 @@
 
 #include "base/atomics.h"
 #include "base/compiler.h"
-#include "core/diagnostics.h"
 #include "os/process.h"
 
 #define OPTION(id, value, unit, meaning, unused) [mi_option_##id] = {#id, value, unit, meaning, unused}
@@ -117,9 +116,6 @@ static const struct {
 /* Stored plus one flag: zero, as the process starts, must mean unread. */
 static _Atomic(long) values[_mi_option_last]; /* atomic: value ^ VALUE_UNREAD */
 static atomic_u32_t chosen[_mi_option_last];  /* atomic: 1: set by the environment or the program */
-static atomic_u32_t warned;                   /* atomic: 1: the environment's mistakes were reported */
-
-static const char PREFIX[] = "MIMALLOC_";
 
 const option_info_t* option_info(mi_option_t option) {
   return &table[option];
@@ -193,17 +189,8 @@ static bool parse_value(const char* text, option_unit_t unit, long* value) {
   return parse_number(text, unit, value);
 }
 
-/* What an entry MIMALLOC_NAME=value of the environment says. */
-typedef struct setting_s {
-  mi_option_t option; /* _mi_option_last: there is no such option */
-  bool valid;         /* value is */
-  long value;
-  const char* name;
-  size_t name_length;
-} setting_t;
-
-static setting_t parse_entry(const char* entry) {
-  setting_t setting = {.name = entry + strlen(PREFIX)};
+setting_t option_parse_entry(const char* entry) {
+  setting_t setting = {.name = entry + strlen(OPTIONS_PREFIX)};
   setting.name_length = strcspn(setting.name, "=");
   setting.option = find_option(setting.name, setting.name_length);
   if (setting.option != _mi_option_last) {
@@ -224,31 +211,23 @@ static bool store_unread(mi_option_t option, long value) {
 }
 
 static void apply_entry(const char* entry) {
-  const setting_t setting = parse_entry(entry);
+  const setting_t setting = option_parse_entry(entry);
   if (setting.valid && store_unread(setting.option, setting.value)) store_relaxed(&chosen[setting.option], 1);
 }
 
-static void warn_entry(const char* entry) {
-  const setting_t setting = parse_entry(entry);
-  if (setting.option == _mi_option_last) {
-    report_mistake("unknown option in the environment: %.*s", (int)(strlen(PREFIX) + setting.name_length),
-                   entry);
-  } else if (!setting.valid) {
-    report_mistake("option %s in the environment has no such value: %s", table[setting.option].name,
-                   setting.name + setting.name_length + 1);
-  }
-}
-
 static COLD void read_environment(void) {
-  os_environment(PREFIX, &apply_entry);
+  os_environment(OPTIONS_PREFIX, &apply_entry);
   for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) store_unread((mi_option_t)i, table[i].initial);
-  if (exchange_acq_rel(&warned, 1) == 0) os_environment(PREFIX, &warn_entry);
 }
 
 long option_get(mi_option_t option) {
   if (!is_option(option)) return 0;
   if (unlikely(load_value(option) == VALUE_UNREAD)) read_environment();
   return load_value(option);
+}
+
+bool option_chosen(mi_option_t option) {
+  return load_relaxed(&chosen[option]) != 0;
 }
 
 bool option_enabled(mi_option_t option) {
@@ -306,23 +285,6 @@ EXPORT void mi_option_enable(mi_option_t option) {
 
 EXPORT void mi_option_disable(mi_option_t option) {
   mi_option_set(option, 0);
-}
-
-EXPORT void mi_options_print_out(mi_output_fun* out, void* arg) {
-  static const char* const units[] = {"", "", " ms", " s", " bytes", " KiB"};
-  const output_t output = {out, arg};
-  for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) {
-    const option_info_t* const info = &table[i];
-    const long value = option_get((mi_option_t)i);
-    const char* const origin = load_relaxed(&chosen[i]) != 0 ? " (set)" : "";
-    print_to(&output, "option %s: %ld%s%s: %s%s%s\n", info->name, value, units[info->unit], origin,
-             info->meaning, info->unused != NULL ? "; no effect: " : "",
-             info->unused != NULL ? info->unused : "");
-  }
-}
-
-EXPORT void mi_options_print(void) {
-  mi_options_print_out(NULL, NULL);
 }
 
 EXPORT int mi_version(void) {

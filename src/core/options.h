@@ -34,4 +34,20 @@ const option_info_t* option_info(mi_option_t option);
 long option_get(mi_option_t option);
 bool option_enabled(mi_option_t option);
 
+/* ---- for printing ---- */
+
+/* The option was set by the environment or the program; option < _mi_option_last. */
+bool option_chosen(mi_option_t option);
+
+/* What an entry MIMALLOC_NAME=value of the environment says. */
+#define OPTIONS_PREFIX "MIMALLOC_"
+typedef struct setting_s {
+  mi_option_t option; /* _mi_option_last: there is no such option */
+  bool valid;         /* value is */
+  long value;
+  const char* name;
+  size_t name_length;
+} setting_t;
+setting_t option_parse_entry(const char* entry);
+
 #endif

@@ -50,6 +50,11 @@ EXPORT struct mallinfo mallinfo(void) {
   return old;
 }
 
+/* The stream is the user's: writing to it may allocate, as in any other code of the user. */
+static void put_text(const char* text, FILE* file) {
+  for (; *text != 0; text++) putc(*text, file);
+}
+
 /* One heap with a line per size class that has pages, and the totals, in the C library's XML. */
 EXPORT int malloc_info(int options, FILE* file) {
   static const char size_format[] = "    <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n";
@@ -64,22 +69,22 @@ EXPORT int malloc_info(int options, FILE* file) {
   stats_snapshot_t stats;
   stats_snapshot(&stats);
   char line[LINE_MAX];
-  fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n  <sizes>\n", file);
+  put_text("<malloc version=\"1\">\n<heap nr=\"0\">\n  <sizes>\n", file);
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     if (stats.bins[bin].pages == 0) continue;
     const size_t size = bin_size(bin);
     format_text(line, sizeof(line), size_format, bin == 0 ? 1 : bin_size(bin - 1) + 1, size,
                 stats.bins[bin].blocks * size, stats.bins[bin].blocks);
-    fputs(line, file);
+    put_text(line, file);
   }
-  fputs("  </sizes>\n", file);
+  put_text("  </sizes>\n", file);
   for (int nested = 1; nested >= 0; nested--) {
     const char* const indent = nested ? "  " : "";
     format_text(line, sizeof(line), total_format, indent, indent, stats.pages, stats.free_bytes + stats.dirty,
                 indent, stats.huge_blocks, stats.huge_bytes, indent, stats.committed, indent,
                 stats.peak_committed, indent, stats.reserved, indent, stats.committed);
-    fputs(line, file);
-    fputs(nested ? "</heap>\n" : "</malloc>\n", file);
+    put_text(line, file);
+    put_text(nested ? "</heap>\n" : "</malloc>\n", file);
   }
   return ferror(file) ? -1 : 0;
 }
