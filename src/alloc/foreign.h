@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What happens to a pointer outside the window: a block of another allocator, or an error.
 
-   Beside the system's allocator, everything foreign is an error (the definition in alloc/foreign.c is weak).  As a
-   replacement of malloc, override/foreign.c decides, and hands blocks of the allocator behind us back to it. */
+   Beside the system's allocator, everything foreign is an error (the definition in alloc/foreign.c is weak).
+   As a replacement of malloc, override/foreign.c decides, and hands blocks of the allocator behind us back
+   to it. */
 #ifndef ALLOC_FOREIGN_H
 #define ALLOC_FOREIGN_H
 

@@ -10,7 +10,7 @@
 
 typedef void new_handler_t(void);
 
-/* The C++ runtime: the handler in force, the throw of std::bad_alloc, the end of an exception that was caught. */
+/* The C++ runtime: the handler in force, the throw of std::bad_alloc, the end of a caught exception. */
 new_handler_t* _ZSt15get_new_handlerv(void) __attribute__((weak));
 _Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 void* __cxa_begin_catch(void* exception) __attribute__((weak));
