@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs one program and reports what it used.
 
-   A process keeps the peak RSS it had before exec, so a child of a 15 MB interpreter shows at least 15 MB. This
-   launcher is tiny and forks once more: what wait4 returns is the program's own peak (the largest process of its
-   tree) above a floor of about 1 MB. Environment changes are arguments, so that LD_PRELOAD reaches only the program.
+   A process keeps the peak RSS it had before exec, so a child of a 15 MB interpreter shows at least 15 MB.
+   This launcher is tiny and forks once more: what wait4 returns is the program's own peak (the largest
+   process of its tree) above a floor of about 1 MB. Environment changes are arguments, so that LD_PRELOAD
+   reaches only the program.
 
    usage: launcher REPORT NAME=VALUE... -- COMMAND ARGUMENT...
    REPORT receives "pid N" when the program starts and "end ..." when it has ended. */
@@ -80,8 +81,8 @@ int main(int argc, char** argv) {
   int status = 0;
   struct rusage usage;
   if (wait_for(pid, &status, &usage) != 0) return 125;
-  dprintf(report, "end status=%d wall_ns=%lld user_us=%lld system_us=%lld peak_kib=%ld minor=%ld major=%ld\n", status,
-          now_ns() - start, microseconds(&usage.ru_utime), microseconds(&usage.ru_stime), usage.ru_maxrss,
-          usage.ru_minflt, usage.ru_majflt);
+  dprintf(report, "end status=%d wall_ns=%lld user_us=%lld system_us=%lld peak_kib=%ld minor=%ld major=%ld\n",
+          status, now_ns() - start, microseconds(&usage.ru_utime), microseconds(&usage.ru_stime),
+          usage.ru_maxrss, usage.ru_minflt, usage.ru_majflt);
   return 0;
 }

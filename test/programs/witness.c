@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Testifies which malloc serves a process.
 
-   Preloaded behind the allocator under test (or alone, for the system's malloc), it appends two lines to the file named by
-   PROGRAMS_WITNESS: one when the process starts and one when it exits. Both name the mapped file that contains the
-   `malloc` every call of the program resolves to, found in /proc/self/maps by its address. The line at exit adds the
-   mapped libraries whose name speaks of an allocator, and the bytes that glibc's own heap took from the system:
-   more than zero when glibc served the process, near zero when another allocator did. Allocates nothing itself
-   before the exit. */
+   Preloaded before the allocator under test (or alone, for the system's malloc; it defines no function of
+   theirs), it appends two lines to the file named by PROGRAMS_WITNESS: one when the process starts and one
+   when it exits. Both name the mapped file that contains the `malloc` every call of the program resolves to,
+   found in /proc/self/maps by its address. The line at exit adds the mapped libraries whose name speaks of an
+   allocator, and the bytes that glibc's own heap took from the system: more than zero when glibc served the
+   process, near zero when another allocator did. Allocates nothing itself before the exit. Being first, it is
+   destroyed first: before the allocator prints its statistics. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -65,9 +66,9 @@ static void read_maps(maps_t* maps, uintptr_t address) {
   close(file);
 }
 
-/* Where a call of malloc goes. The address of `malloc` will not do: in a program that is not position independent it
-   is the program's own PLT entry. What counts is the slot the loader filled for a call, found through this library's
-   own relocations, which -z now has it fill before the first instruction runs. */
+/* Where a call of malloc goes. The address of `malloc` will not do: in a program that is not position
+   independent it is the program's own PLT entry. What counts is the slot the loader filled for a call, found
+   through this library's own relocations, which -z now has it fill before the first instruction runs. */
 static uintptr_t malloc_address(void) {
   const ElfW(Sym)* symbols = NULL;
   const char* names = NULL;
@@ -99,7 +100,9 @@ static size_t glibc_bytes(void) {
   return held.arena + held.hblkhd;
 }
 
-static char path[512]; /* where to write; kept, because programs may free their environment before they exit */
+static char
+    path[512]; /* where to write: kept, because programs may free their environment before they exit */
+static int kept_error = -1; /* stderr once more: ls, sort and xz close it before libraries print statistics */
 
 static void testify(const char* event, size_t glibc) {
   if (path[0] == '\0') return;
@@ -120,11 +123,14 @@ static void testify(const char* event, size_t glibc) {
 
 __attribute__((constructor)) static void witness_start(void) {
   const char* const chosen = getenv("PROGRAMS_WITNESS");
-  if (chosen != NULL) snprintf(path, sizeof path, "%s", chosen);
+  if (chosen == NULL) return;
+  snprintf(path, sizeof path, "%s", chosen);
+  kept_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200);
   testify("start", 0);
 }
 
 __attribute__((destructor)) static void witness_exit(void) {
   free(malloc(1)); /* the call whose slot malloc_address reads; it also wakes an allocator not used so far */
   testify("exit", glibc_bytes());
+  if (fcntl(STDERR_FILENO, F_GETFD) < 0 && kept_error >= 0) dup2(kept_error, STDERR_FILENO);
 }
