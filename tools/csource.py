@@ -7,6 +7,7 @@ import subprocess
 
 FOLDERS = ["base", "os", "core", "memory", "page", "heap", "thread", "sample", "alloc", "report", "override"]
 C_SUFFIXES = (".c", ".h", ".cc", ".cpp", ".def")
+MAX_COLUMNS = 110
 TOKEN = re.compile(
     r"""/\*.*?\*/ | //[^\n]* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'""", re.DOTALL | re.VERBOSE)
 
