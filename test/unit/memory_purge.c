@@ -160,8 +160,16 @@ static void old_memory_goes(void** unused) { UNUSED(unused); in_child(age_body);
 static void memory_in_use_stays(void** unused) { UNUSED(unused); in_child(steady_body); }
 static void delay_0_is_at_once(void** unused) { UNUSED(unused); in_child(at_once_body); }
 static void delay_minus_1_is_never(void** unused) { UNUSED(unused); in_child(never_body); }
-static void locked_memory(void** unused) { UNUSED(unused); in_child(locked_body); }
-static void burst_of_pages(void** unused) { UNUSED(unused); in_child(burst_body); }
+static void locked_memory(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(locked_body);
+}
+static void burst_of_pages(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(burst_body);
+}
 static void burst_of_one_block(void** unused) { UNUSED(unused); in_child(big_block_body); }
 static void buffer_in_a_loop(void** unused) { UNUSED(unused); in_child(loop_body); }
 static void highest_goes_first(void** unused) { UNUSED(unused); in_child(highest_first_body); }

@@ -49,6 +49,7 @@ static void page_size_body(void) {
 
 static void any_page_size(void** unused) {
   UNUSED(unused);
+  SKIP_SANITIZED();
   for (page_size_under_test = 4 * KiB; page_size_under_test <= 64 * KiB; page_size_under_test *= 4) {
     in_child(page_size_body);
   }
@@ -57,6 +58,7 @@ static void any_page_size(void** unused) {
 /* Bases differ from process to process. */
 static void base_is_random(void** unused) {
   UNUSED(unused);
+  SKIP_SANITIZED();
   enum { N = 8 };
   uintptr_t* const bases = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   for (int i = 0; i < N; i++) {
@@ -224,15 +226,43 @@ static void small_reserve_body(void) {
   must(double_mapped() <= 4 * MiB + 64 * KiB && memory_stats().committed <= 1 * MiB);
 }
 
-static void foreign_mapping_is_skipped(void** unused) { UNUSED(unused); in_child(foreign_body); }
-static void foreign_mappings_everywhere(void** unused) { UNUSED(unused); in_child(foreign_everywhere_body); }
-static void taken_bases_are_passed_over(void** unused) { UNUSED(unused); in_child(taken_bases_body); }
+static void foreign_mapping_is_skipped(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(foreign_body);
+}
+static void foreign_mappings_everywhere(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(foreign_everywhere_body);
+}
+static void taken_bases_are_passed_over(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(taken_bases_body);
+}
 static void reserved_range_obeys_limits(void** unused) { UNUSED(unused); in_child(small_reserved_body); }
 static void no_window_now_one_later(void** unused) { UNUSED(unused); in_child(no_window_body); }
-static void address_limit(void** unused) { UNUSED(unused); in_child(address_limit_body); }
-static void address_limit_set_later(void** unused) { UNUSED(unused); in_child(late_address_limit_body); }
-static void failing_growth_costs_nothing(void** unused) { UNUSED(unused); in_child(failing_growth_body); }
-static void small_process_reserves_little(void** unused) { UNUSED(unused); in_child(small_reserve_body); }
+static void address_limit(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(address_limit_body);
+}
+static void address_limit_set_later(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(late_address_limit_body);
+}
+static void failing_growth_costs_nothing(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(failing_growth_body);
+}
+static void small_process_reserves_little(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(small_reserve_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* The real OS layer keeps its contract. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "os/os.h"
+#include "unit/memory_support.h"
+
+enum { SIZE = 1024 * 1024 };
+
+static bool is_zero(const char* p, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    if (p[i] != 0) return false;
+  }
+  return true;
+}
+
+/* Does writing to p kill the process? */
+static bool is_inaccessible(char* p) {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGSEGV, SIG_DFL); /* cmocka's handler would survive it */
+    *(volatile char*)p = 1;
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+}
+
+static void mappings_go_where_asked(void** unused) {
+  UNUSED(unused);
+  errno = 4711;
+  char* const p = os_reserve(SIZE, 4 * SIZE);
+  assert_non_null(p);
+  assert_int_equal((uintptr_t)p % (4 * SIZE), 0);
+  assert_true(is_inaccessible(p));
+  assert_int_equal(os_reserve_at(p, SIZE), EEXIST);
+  assert_int_equal(os_map_at(p + SIZE - os_page_size(), os_page_size()), EEXIST);
+  assert_int_equal(os_commit(p, SIZE / 2), 0);
+  assert_true(is_zero(p, SIZE / 2));
+  memset(p, 1, SIZE / 2);
+  assert_int_equal(os_commit(p, SIZE), 0); /* what is in use stays */
+  assert_true(p[0] == 1 && p[SIZE / 2 - 1] == 1 && is_zero(p + SIZE / 2, SIZE / 2));
+  assert_int_equal(os_purge(p, SIZE / 4), 0);
+  assert_true(is_zero(p, SIZE / 4) && p[SIZE / 4] == 1);
+  os_unmap(p, SIZE);
+  assert_int_equal(os_reserve_at(p, SIZE), 0);
+  os_unmap(p, SIZE);
+  assert_int_equal(os_map_at(p, SIZE), 0);
+  assert_true(is_zero(p, SIZE));
+  memset(p, 1, SIZE);
+  os_no_huge_pages(p, SIZE);
+  os_unmap(p, SIZE);
+  assert_int_equal(errno, 4711);
+}
+
+static void limits_are_told(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  errno = 4711;
+  assert_null(os_reserve((size_t)1 << 60, SLICE_SIZE));
+  assert_null(os_reserve(SIZE_MAX - SLICE_SIZE + 1, SLICE_SIZE));
+  assert_null(os_map((size_t)1 << 60));
+  assert_int_not_equal(os_commit((void*)((uintptr_t)1 << 46), SIZE), 0);
+  char* const p = os_map(1);
+  assert_non_null(p);
+  assert_int_equal(mlock(p, os_page_size()), 0);
+  assert_int_equal(os_purge(p, os_page_size()), EINVAL);
+  os_unmap(p, os_page_size());
+  assert_int_equal(errno, 4711);
+}
+
+static void clock_and_chance(void** unused) {
+  UNUSED(unused);
+  assert_true(is_power_of_two(os_page_size()) && os_page_size() <= SLICE_SIZE);
+  const uint64_t before = os_now_ms();
+  const struct timespec time = {0, 50000000};
+  nanosleep(&time, NULL);
+  const uint64_t passed = os_now_ms() - before;
+  assert_true(passed >= 30 && passed < 10000);
+  uint64_t ones = 0;
+  uint64_t zeros = 0;
+  for (int i = 0; i < 64; i++) {
+    const uint64_t bits = os_random();
+    assert_int_not_equal(bits, os_random());
+    ones |= bits;
+    zeros |= ~bits;
+  }
+  assert_true(ones == UINT64_MAX && zeros == UINT64_MAX);
+}
+
+static void rss_is_plausible(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  const size_t before = os_process_rss();
+  char* const p = os_map(64 * SIZE);
+  memset(p, 1, 64 * SIZE);
+  const size_t after = os_process_rss();
+  os_unmap(p, 64 * SIZE);
+  assert_true(before > 0 && after >= before + 63 * SIZE && after < before + 80 * SIZE);
+}
+
+static void stderr_is_written(void** unused) {
+  UNUSED(unused);
+  int ends[2];
+  char text[16] = "";
+  assert_int_equal(pipe(ends), 0);
+  const int saved = dup(STDERR_FILENO);
+  dup2(ends[1], STDERR_FILENO);
+  os_write_stderr("hello", 5);
+  dup2(saved, STDERR_FILENO);
+  assert_int_equal(read(ends[0], text, sizeof(text)), 5);
+  assert_string_equal(text, "hello");
+  errno = 4711;
+  close(STDERR_FILENO);
+  os_write_stderr("lost", 4);
+  dup2(saved, STDERR_FILENO);
+  assert_int_equal(errno, 4711);
+  close(saved);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+static atomic_u32_t step;
+static sigset_t mask_of_thread;
+
+static void* run(void* argument) {
+  os_thread_name("mi-test");
+  pthread_sigmask(SIG_SETMASK, NULL, &mask_of_thread);
+  store_release(&step, 1);
+  os_futex_wake(&step);
+  while (load_acquire(&step) == 1) os_futex_wait(&step, 1, -1);
+  store_release(&step, 3);
+  return argument;
+}
+
+static void threads_and_sleep(void** unused) {
+  UNUSED(unused);
+  sigset_t mask;
+  errno = 4711;
+  assert_int_equal(os_thread_start(run), 0);
+  while (load_acquire(&step) == 0) os_futex_wait(&step, 0, 1000);
+  for (int s = 1; s < SIGSYS; s++) {
+    if (s != SIGKILL && s != SIGSTOP) assert_int_equal(sigismember(&mask_of_thread, s), 1);
+  }
+  pthread_sigmask(SIG_SETMASK, NULL, &mask);
+  assert_int_equal(sigismember(&mask, SIGUSR1), 0);
+  const uint64_t before = os_now_ms();
+  os_futex_wait(&step, 7, 10000); /* not the expected value: no sleep */
+  os_futex_wait(&step, 1, 20);    /* nobody wakes: the time passes */
+  assert_true(os_now_ms() - before < 5000);
+  store_release(&step, 2);
+  os_futex_wake(&step);
+  while (load_acquire(&step) != 3) os_futex_wait(&step, 2, 10);
+  assert_int_equal(errno, 4711);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(mappings_go_where_asked), cmocka_unit_test(limits_are_told),
+      cmocka_unit_test(clock_and_chance),        cmocka_unit_test(rss_is_plausible),
+      cmocka_unit_test(stderr_is_written),       cmocka_unit_test(threads_and_sleep),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
