@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the address space is used for, in numbers.  Relaxed counters, changed on slow paths only; `claimed` and
-   `dirty` are exact once nothing runs, the peak is the highest value any claim saw. */
+/* What the address space is used for, in numbers.  Relaxed counters, changed on slow paths only; `claimed`
+   and `dirty` are exact once nothing runs, the peak is the highest value any claim saw. */
 #ifndef MEMORY_COUNTERS_H
 #define MEMORY_COUNTERS_H
 
@@ -8,13 +8,13 @@
 #include "base/config.h"
 
 typedef struct memory_counters_s {
-  atomic_u64_t reserved;       /* bytes of placed extents */
-  atomic_u64_t committed;      /* bytes made writable, claimed or not */
-  atomic_u64_t claimed;        /* bytes in claimed slices */
+  atomic_u64_t reserved;  /* bytes of placed extents */
+  atomic_u64_t committed; /* bytes made writable, claimed or not */
+  atomic_u64_t claimed;   /* bytes in claimed slices */
   atomic_u64_t claimed_peak;
-  atomic_u64_t dirty;          /* bytes in free slices whose memory was not given back */
-  atomic_u64_t metadata;       /* bytes of tables and metadata chunks */
-  atomic_u64_t purged;         /* bytes given back to the OS, in total */
+  atomic_u64_t dirty;    /* bytes in free slices whose memory was not given back */
+  atomic_u64_t metadata; /* bytes of tables and metadata chunks */
+  atomic_u64_t purged;   /* bytes given back to the OS, in total */
   atomic_u64_t purge_calls;
   atomic_u64_t commit_calls;
   atomic_u64_t map_calls;
@@ -30,7 +30,11 @@ typedef struct memory_stats_s {
 
 memory_stats_t memory_stats(void);
 
-static inline void counter_add(atomic_u64_t* counter, uint64_t amount) { add_relaxed(counter, amount); }
-static inline void counter_subtract(atomic_u64_t* counter, uint64_t amount) { add_relaxed(counter, 0 - amount); }
+static inline void counter_add(atomic_u64_t* counter, uint64_t amount) {
+  add_relaxed(counter, amount);
+}
+static inline void counter_subtract(atomic_u64_t* counter, uint64_t amount) {
+  add_relaxed(counter, 0 - amount);
+}
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A bump allocator.  The first chunk is static, so a small program needs no mapping for its records.
 
-   Protocol: `current` names the chunk in use.  An allocation is one CAS that moves the chunk's cursor.  A thread
-   that finds the chunk full maps a new one, takes its own block out of it first, and swings `current` by CAS;
-   when another thread was faster, the new chunk is given back and the search starts again with theirs.  What was
-   left at the end of the old chunk is lost (less than BIG of CHUNK_SIZE). */
+   Protocol: `current` names the chunk in use.  An allocation is one CAS that moves the chunk's cursor.  A
+   thread that finds the chunk full maps a new one, takes its own block out of it first, and swings `current`
+   by CAS; when another thread was faster, the new chunk is given back and the search starts again with
+   theirs.  What was left at the end of the old chunk is lost (less than BIG of CHUNK_SIZE). */
 #include "memory/meta.h"
 
 #include "base/bits.h"

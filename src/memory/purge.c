@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Protocol of one purge: claim a run of free dirty slices by CAS on FREE, drop its memory in one call, mark it
-   zero and not dirty, release it.  The purger is a claimer like any other, so nothing else needs to know.
+/* Protocol of one purge: claim a run of free dirty slices by CAS on FREE, drop its memory in one call, mark
+   it zero and not dirty, release it.  The purger is a claimer like any other, so nothing else needs to know.
 
      dirty --purge_segment: segment_claim_bits--> claimed --os_purge--> fresh
                                                           --EINVAL (locked memory)--> stale: not tried again
 
-   Protocol of ageing: time runs in periods.  Releases mark slices in the word of the period's parity: the young
-   word.  The other word, the old one, holds slices released before the period began.  When a period has lasted
-   for a delay the old word is drained, and then the next period begins: the empty word is young, the young one
-   old.  So no bit ever moves between the words, and S1 holds.
+   Protocol of ageing: time runs in periods.  Releases mark slices in the word of the period's parity: the
+   young word.  The other word, the old one, holds slices released before the period began.  When a period has
+   lasted for a delay the old word is drained, and then the next period begins: the empty word is young, the
+   young one old.  So no bit ever moves between the words, and S1 holds.
 
      IDLE (cursor 0) --delay over: cursor = segments--> DRAINING (segments below cursor are still to visit)
      DRAINING --drain(): highest first, each visitor lowers the cursor--> IDLE, period + 1
 
-   Several threads may drain at once; what they do twice is harmless, and none waits for another.  A slice that is
-   released with the parity of a period just over is purged one period early or late. */
+   Several threads may drain at once; what they do twice is harmless, and none waits for another.  A slice
+   that is released with the parity of a period just over is purged one period early or late. */
 #include "memory/purge.h"
 
 #include "core/options.h"
@@ -43,14 +43,24 @@ static struct {
   atomic_u64_t boost_time; /* ... at this time */
 } state;
 
-long purge_delay(void) { return option_get(mi_option_purge_delay); }
-void purge_set_mode(purge_mode_t mode) { store_relaxed(&state.mode, (uint32_t)mode); }
+long purge_delay(void) {
+  return option_get(mi_option_purge_delay);
+}
+void purge_set_mode(purge_mode_t mode) {
+  store_relaxed(&state.mode, (uint32_t)mode);
+}
 
-static bool is_inline(void) { return load_relaxed(&state.mode) == PURGE_INLINE; }
+static bool is_inline(void) {
+  return load_relaxed(&state.mode) == PURGE_INLINE;
+}
 
-static segment_word_t word_of(uint64_t period) { return period % 2 == 0 ? WORD_DIRTY_EVEN : WORD_DIRTY_ODD; }
+static segment_word_t word_of(uint64_t period) {
+  return period % 2 == 0 ? WORD_DIRTY_EVEN : WORD_DIRTY_ODD;
+}
 
-segment_word_t purge_young_word(void) { return word_of(load_relaxed(&state.period)); }
+segment_word_t purge_young_word(void) {
+  return word_of(load_relaxed(&state.period));
+}
 
 /* ---- one purge ---- */
 
@@ -109,7 +119,8 @@ void purge_claimed(size_t slice, size_t count) {
   }
 }
 
-/* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again. */
+/* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again.
+ */
 static size_t purge_highest(size_t most) {
   size_t done = 0;
   size_t s = window_segments();
@@ -122,7 +133,11 @@ static size_t purge_highest(size_t most) {
   return done;
 }
 
-size_t purge_all(void) { return purge_highest(WINDOW_SLICES) * SLICE_SIZE; }
+size_t purge_all(void) {
+  const uint64_t before = load_relaxed(&memory_counters.purged);
+  purge_highest(WINDOW_SLICES);
+  return (size_t)(load_relaxed(&memory_counters.purged) - before);
+}
 
 /* ---- the budget ---- */
 
@@ -142,7 +157,8 @@ void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
   const uint64_t now = os_now_ms();
   if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
   const size_t boost = load_relaxed(&state.boost);
-  store_relaxed(&state.boost, min_size(boost + purged, BOOST_SLICES)); /* a hint: a lost update does no harm */
+  store_relaxed(&state.boost,
+                min_size(boost + purged, BOOST_SLICES)); /* a hint: a lost update does no harm */
   store_relaxed(&state.boost_time, now);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Giving memory of free slices back to the OS; the addresses stay ours.
 
-   Two reasons to purge.  Age: what stays free and dirty for one to two purge delays leaves.  Budget: a process
-   without a scavenger may never call again, so it never keeps more dirty memory than a budget, which grows when
-   purged slices turn out to be claimed again soon, and shrinks when dirty ones are not. */
+   Two reasons to purge.  Age: what stays free and dirty for one to two purge delays leaves.  Budget: a
+   process without a scavenger may never call again, so it never keeps more dirty memory than a budget, which
+   grows when purged slices turn out to be claimed again soon, and shrinks when dirty ones are not. */
 #ifndef MEMORY_PURGE_H
 #define MEMORY_PURGE_H
 

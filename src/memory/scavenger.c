@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* States, one word that is also the futex:
 
-     NONE --scavenger_start: one CAS, one thread--> AWAKE        OFF (for good: switched off, or no thread to be had)
-     AWAKE --nothing dirty: scavenge()--> ASLEEP --scavenger_wake: CAS by a releaser--> AWAKE
-     any --scavenger_switch_off--> OFF: the thread ends
+     NONE --scavenger_start: one CAS, one thread--> AWAKE        OFF (for good: switched off, or no thread to
+   be had) AWAKE --nothing dirty: scavenge()--> ASLEEP --scavenger_wake: CAS by a releaser--> AWAKE any
+   --scavenger_switch_off--> OFF: the thread ends
 
-   Falling asleep against releasing (Dekker): the scavenger stores ASLEEP, then looks for dirty hints; a releaser
-   sets its hint, then looks for ASLEEP; all seq_cst, so one of them sees the other.
+   Falling asleep against releasing (Dekker): the scavenger stores ASLEEP, then looks for dirty hints; a
+   releaser sets its hint, then looks for ASLEEP; all seq_cst, so one of them sees the other.
 
-   While memory is dirty the scavenger wakes once per purge delay by itself, so a releaser makes a system call once
-   per idle period, and nobody ever waits in malloc or free: waking is the one futex call there. */
+   While memory is dirty the scavenger wakes once per purge delay by itself, so a releaser makes a system call
+   once per idle period, and nobody ever waits in malloc or free: waking is the one futex call there. */
 #include "memory/scavenger.h"
 
 #include <stddef.h>

@@ -17,7 +17,8 @@ static uint64_t run_starts(uint64_t set, run_t run) {
 
 unsigned segment_claim_run(size_t segment, run_t run, claim_kind_t kind) {
   atomic_u64_t* const word = segment_word(segment, WORD_FREE);
-  uint64_t free = load_acquire(word); /* partner: segment_release; dirty bits of free slices are at rest (S1) */
+  uint64_t free =
+      load_acquire(word); /* partner: segment_release; dirty bits of free slices are at rest (S1) */
   for (;;) {
     const uint64_t starts = run_starts(kind == CLAIM_DIRTY ? free & segment_dirty(segment) : free, run);
     if (starts == 0) return NO_RUN;
@@ -40,8 +41,8 @@ void segment_release(size_t segment, uint64_t bits) {
   atomic_u64_t* const word = segment_word(segment, WORD_FREE);
   uint64_t free = load_relaxed(word);
   check((free & bits) == 0);
-  /* release: our writes happen before the next claim's CAS.  seq_cst: between this store and the loads of hints in
-     summary_publish, the partner of clear-then-look in summary_refute (see memory/summary.h). */
+  /* release: our writes happen before the next claim's CAS.  seq_cst: between this store and the loads of
+     hints in summary_publish, the partner of clear-then-look in summary_refute (see memory/summary.h). */
   while (!cas_strong_seq_cst(word, &free, free | bits)) continue;
 }
 
@@ -57,7 +58,7 @@ void segment_clear(size_t segment, segment_word_t word, uint64_t bits) {
 void segment_place(size_t first, size_t count) {
   for (size_t s = first; s < first + count; s++) {
     store_relaxed(segment_word(s, WORD_ZERO), ALL_SLICES); /* nobody else looks until slices are released */
-    /* release: partner is slices_recover, which takes no slice that is not placed. */
+    /* release: partner is memory_after_fork, which takes no slice that is not placed. */
     store_release(segment_word(s, WORD_PLACED), ALL_SLICES);
   }
   counter_add(&memory_counters.reserved, (uint64_t)count * SEGMENT_SIZE);

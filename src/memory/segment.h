@@ -8,9 +8,9 @@
      claimed           one owner: a page, a purger, or a thread on its way to either
    Edges:
      fresh | dirty | stale --segment_claim_*: CAS on FREE--> claimed --segment_release--> any free state
-   The CAS on FREE is the only claim.  S1: only the claimer of a slice changes its bits in the other words, before
-   it sets FREE again; so the bits of a free slice are at rest, and the claimer, who acquired FREE, reads what the
-   last owner wrote.  A slice that is not PLACED has no other bit set and is never free. */
+   The CAS on FREE is the only claim.  S1: only the claimer of a slice changes its bits in the other words,
+   before it sets FREE again; so the bits of a free slice are at rest, and the claimer, who acquired FREE,
+   reads what the last owner wrote.  A slice that is not PLACED has no other bit set and is never free. */
 #ifndef MEMORY_SEGMENT_H
 #define MEMORY_SEGMENT_H
 
@@ -31,7 +31,7 @@ typedef enum segment_word_e {
 } segment_word_t;
 
 #define ALL_SLICES (~UINT64_C(0))
-#define NO_RUN 64u
+#define NO_RUN     64u
 
 static inline atomic_u64_t* segment_word(size_t segment, segment_word_t word) {
   return &window_entry(segment * SEGMENT_SLICES + (size_t)word)->word;
@@ -60,7 +60,8 @@ void segment_place(size_t first, size_t count);
 
 /* Dirty slices, free or not. */
 static inline uint64_t segment_dirty(size_t segment) {
-  return load_relaxed(segment_word(segment, WORD_DIRTY_EVEN)) | load_relaxed(segment_word(segment, WORD_DIRTY_ODD));
+  return load_relaxed(segment_word(segment, WORD_DIRTY_EVEN)) |
+         load_relaxed(segment_word(segment, WORD_DIRTY_ODD));
 }
 
 /* For the claimer of the bits: change them in another word (S1). */
@@ -79,9 +80,12 @@ static inline piece_t piece_first(size_t first, size_t end) {
   if (first >= end) return (piece_t){0, 0, end, end};
   const size_t segment = first / SEGMENT_SLICES;
   const size_t next = min_size((segment + 1) * SEGMENT_SLICES, end);
-  return (piece_t){segment, bit_range((unsigned)(first % SEGMENT_SLICES), (unsigned)(next - first)), next, end};
+  return (piece_t){segment, bit_range((unsigned)(first % SEGMENT_SLICES), (unsigned)(next - first)), next,
+                   end};
 }
 
-static inline piece_t piece_next(piece_t p) { return piece_first(p.next, p.end); }
+static inline piece_t piece_next(piece_t p) {
+  return piece_first(p.next, p.end);
+}
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Searching, claiming and releasing runs of slices.
 
-   A run of up to 64 slices lies inside one segment and is claimed by one CAS.  Longer runs, and those aligned to
-   more than a segment, start at a segment, take whole free ones and a part of a last one; they are claimed segment
-   by segment, lowest first, and given back when one of them is gone.  When nothing fits, the thread grows the
-   window and takes its run out of the new extent before anybody else sees that: growing needs no second search.
+   A run of up to 64 slices lies inside one segment and is claimed by one CAS.  Longer runs, and those aligned
+   to more than a segment, start at a segment, take whole free ones and a part of a last one; they are claimed
+   segment by segment, lowest first, and given back when one of them is gone.  When nothing fits, the thread
+   grows the window and takes its run out of the new extent before anybody else sees that: growing needs no
+   second search.
 
    How hard to look: hints of the level just below the run's size may name segments whose run is too short, so
-   only a constant number of those is looked at; then the level above, where every true hint fits.  False hints
-   do not count: each was paid for by the release that set it, and is cleared when found. */
+   only a constant number of those is looked at; then the level above, where every true hint fits.  False
+   hints do not count: each was paid for by the release that set it, and is cleared when found. */
 #include "memory/slices.h"
 
 #include "base/check.h"
@@ -19,9 +20,9 @@
 #include "os/os.h"
 
 enum {
-  PROBES = 16,         /* segments with too short a run looked at in a search */
-  HUGE_EFFORT = 256,   /* segments looked at for a run of segments, plus four times its length */
-  COMMIT_SLICES = 16,  /* committed together: 1 MiB, or ... */
+  PROBES = 16,        /* segments with too short a run looked at in a search */
+  HUGE_EFFORT = 256,  /* segments looked at for a run of segments, plus four times its length */
+  COMMIT_SLICES = 16, /* committed together: 1 MiB, or ... */
   COMMIT_WHOLE_FROM = 32 * 1024 * 1024, /* ... whole segments once so much is claimed */
 };
 

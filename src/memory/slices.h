@@ -26,15 +26,15 @@ void slices_release(size_t slice, size_t count);
 void slices_set_start(size_t slice);
 void slices_clear_start(size_t slice);
 
-/* The nearest start at or below a claimed slice.  SLICE_NONE: the slice is free, or there is no start.  The caller
-   checks that the page which starts there is long enough. */
+/* The nearest start at or below a claimed slice.  SLICE_NONE: the slice is free, or there is no start.  The
+   caller checks that the page which starts there is long enough. */
 size_t slices_find_start(size_t slice);
 
 /* Slices of the page that starts at this entry, 0 when there is none. */
 typedef size_t page_slices_fn(table_entry_t* entry);
 
-/* In a forked child, by its only thread, before it claims anything: put right what threads of the parent left half
-   done.  Claimed slices that no page covers are lost: they become free and dirty. */
+/* In a forked child, by its only thread, before it claims anything: put right what threads of the parent left
+   half done.  Claimed slices that no page covers are lost: they become free and dirty. */
 void memory_after_fork(page_slices_fn* page_slices);
 
 #endif

@@ -21,7 +21,9 @@ _Static_assert(WINDOW_SEGMENTS == 64 * 64 * 64, "three levels");
 static atomic_u64_t* word_of(unsigned kind, unsigned level, size_t index) {
   return &levels[level][index / 64].kind[kind];
 }
-static uint64_t bit_of(size_t index) { return UINT64_C(1) << (index % 64); }
+static uint64_t bit_of(size_t index) {
+  return UINT64_C(1) << (index % 64);
+}
 
 /* Set the bit and those above it. */
 static void raise(unsigned kind, unsigned level, size_t index) {
@@ -66,9 +68,12 @@ void summary_publish(size_t segment) {
   }
 }
 
-void summary_set(unsigned kind, size_t segment) { raise(kind, 0, segment); }
+void summary_set(unsigned kind, size_t segment) {
+  raise(kind, 0, segment);
+}
 
-/* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits since. */
+/* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits
+ * since. */
 static void prune(unsigned kind, unsigned level, size_t index) {
   for (; level + 1 < LEVELS && load_seq_cst(word_of(kind, level, index)) == 0; level++, index /= 64) {
     clear(kind, level + 1, index / 64);
@@ -87,7 +92,8 @@ static uint64_t reach(size_t at, int direction) {
   return direction == UP ? ~UINT64_C(0) << (at % 64) : ~UINT64_C(0) >> (63 - at % 64);
 }
 
-/* From bit `index` of the leaves: up the tree until a word has a bit in the direction, down to its nearest leaf. */
+/* From bit `index` of the leaves: up the tree until a word has a bit in the direction, down to its nearest
+ * leaf. */
 static size_t nearest(unsigned kind, size_t index, int direction) {
   unsigned level = 0;
   while (level < LEVELS && index < WINDOW_SEGMENTS >> (6 * level)) {
@@ -107,10 +113,16 @@ static size_t nearest(unsigned kind, size_t index, int direction) {
   return SLICE_NONE;
 }
 
-size_t summary_lowest(unsigned kind, size_t from) { return nearest(kind, from, UP); }
-size_t summary_highest(unsigned kind, size_t from) { return nearest(kind, from, DOWN); }
+size_t summary_lowest(unsigned kind, size_t from) {
+  return nearest(kind, from, UP);
+}
+size_t summary_highest(unsigned kind, size_t from) {
+  return nearest(kind, from, DOWN);
+}
 
-bool summary_any(unsigned kind) { return load_seq_cst(&root.kind[kind]) != 0; }
+bool summary_any(unsigned kind) {
+  return load_seq_cst(&root.kind[kind]) != 0;
+}
 
 void summary_rebuild(void) {
   for (size_t s = 0; s < window_segments(); s++) {

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Where to look: for each kind of segment one would search for, a 64-ary tree of bits over all segments, three
-   levels deep.  The lowest (or highest) segment with a hint is found in a constant number of steps.
+/* Where to look: for each kind of segment one would search for, a 64-ary tree of bits over all segments,
+   three levels deep.  The lowest (or highest) segment with a hint is found in a constant number of steps.
 
    A hint may be false, but none is ever missing once the threads that change a segment have returned:
-     set:     make the segment so (seq_cst RMW on FREE or STARTS); look at the bits leaf to root, set those missing
-     refute:  clear the bit;  look at the segment (or the words below); set it again if the segment is so
-   Each side writes before it looks, all four accesses are seq_cst, so at least one sees the other's write. */
+     set:     make the segment so (seq_cst RMW on FREE or STARTS); look at the bits leaf to root, set those
+   missing refute:  clear the bit;  look at the segment (or the words below); set it again if the segment is
+   so Each side writes before it looks, all four accesses are seq_cst, so at least one sees the other's write.
+ */
 #ifndef MEMORY_SUMMARY_H
 #define MEMORY_SUMMARY_H
 
 #include "memory/segment.h"
 
-/* Kinds: RUN + k: has 2^k adjacent free slices; DIRTY + k: has 2^k adjacent free dirty slices; STARTS: has a first
-   slice of a page. */
+/* Kinds: RUN + k: has 2^k adjacent free slices; DIRTY + k: has 2^k adjacent free dirty slices; STARTS: has a
+   first slice of a page. */
 enum { RUN_LEVELS = 7, HINT_RUN = 0, HINT_DIRTY = RUN_LEVELS, HINT_STARTS = 2 * RUN_LEVELS, HINT_KINDS = 16 };
 
 /* Set the hints that the segment deserves, after slices became free. */

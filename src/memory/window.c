@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Placing the window and its extents.
 
-   Two kinds of window.  PLACED: a random base in the middle of the address space, extents and table pieces are
-   mapped one by one at their addresses, so that the process reserves little more than it uses.  RESERVED: where
-   the kernel (or a sanitizer, or an emulator) does not place as asked, one reservation holds the table and after
-   it the window; extents are there already, table pieces are committed.
+   Two kinds of window.  PLACED: a random base in the middle of the address space, extents and table pieces
+   are mapped one by one at their addresses, so that the process reserves little more than it uses.  RESERVED:
+   where the kernel (or a sanitizer, or an emulator) does not place as asked, one reservation holds the table
+   and after it the window; extents are there already, table pieces are committed.
 
-   Protocol of init:  origin 0 --CAS--> origin | log2(size)       all other fields derive from this one word, and
-   any thread that finds it set writes them (the same values), so that nobody waits for the winner.
+   Protocol of init:  origin 0 --CAS--> origin | log2(size)       all other fields derive from this one word,
+   and any thread that finds it set writes them (the same values), so that nobody waits for the winner.
 
    Protocol of growing, states of a segment:
      unplaced --place(): the kernel maps the range for one thread only--> placed, rows unmapped
      placed   --rows mapped; failure: unmap, back to unplaced-->          rows mapped
      rows mapped --mark_ready()-->                                        ready, and below the limit
    PLACED windows need no claim of their own: the mapping that does not replace another one is the claim, and
-   what fails leaves nothing behind.  `frontier`, the segment to try next, is then only a hint that rises.  In a
-   RESERVED window moving the frontier by CAS is the claim; rows are committed before, which is idempotent.
-   A foreign mapping in the way, or a thread stopped between its mapping and the frontier, costs a skip: the next
-   try is further up, doubling, a constant number of times. */
+   what fails leaves nothing behind.  `frontier`, the segment to try next, is then only a hint that rises.  In
+   a RESERVED window moving the frontier by CAS is the claim; rows are committed before, which is idempotent.
+   A foreign mapping in the way, or a thread stopped between its mapping and the frontier, costs a skip: the
+   next try is further up, doubling, a constant number of times. */
 #include "memory/window.h"
 
 #include <errno.h>
@@ -28,34 +28,38 @@
 
 enum {
   BASE_TRIES = 8,
-  SKIP_TRIES = 12,            /* 4 MiB doubled 12 times: 16 GiB of foreign mappings are passed over */
-  EXTENT_SEGMENTS = 16,       /* usual size of an extent, once the window has that size too */
-  SHIFT_PLACED = 0,           /* origin's low bits in a PLACED window; else log2 of the size */
-  SHIFT_RESERVED_MAX = 36,    /* 64 GiB */
-  SHIFT_RESERVED_MIN = 25,    /* 32 MiB */
+  SKIP_TRIES = 12,         /* 4 MiB doubled 12 times: 16 GiB of foreign mappings are passed over */
+  EXTENT_SEGMENTS = 16,    /* usual size of an extent, once the window has that size too */
+  SHIFT_PLACED = 0,        /* origin's low bits in a PLACED window; else log2 of the size */
+  SHIFT_RESERVED_MAX = 36, /* 64 GiB */
+  SHIFT_RESERVED_MIN = 25, /* 32 MiB */
   ORIGIN_SHIFT_MASK = 63,
   HUGE_PAGES_FROM_SEGMENT = 16, /* extents below stay free of huge pages: small programs stay small */
 };
 
 /* 2^16 places, 1 GiB apart; clear of the executable, of mmap's area, and of the sanitizers' shadows. */
-#define BASE_LOWEST ((uintptr_t)18 << 40)
-#define BASE_STEP GiB
-#define BASE_CHOICES ((uintptr_t)1 << 16)
-#define TABLE_DISTANCE (4 * GiB)
+#define BASE_LOWEST        ((uintptr_t)18 << 40)
+#define BASE_STEP          GiB
+#define BASE_CHOICES       ((uintptr_t)1 << 16)
+#define TABLE_DISTANCE     (4 * GiB)
 #define SEGMENT_TABLE_SIZE ((size_t)SEGMENT_SLICES * TABLE_ENTRY_SIZE)
 
 /* User addresses are below 2^63: before init no address is near the base (W1). */
 window_t window = {.base = (uintptr_t)1 << 63};
 
-static atomic_word_t origin;                            /* 0, or base | log2(size of a RESERVED window) */
-static _Atomic(size_t) frontier;                        /* segments below were tried or taken */
-static atomic_u64_t ready[WINDOW_SEGMENTS / 64];        /* a set of segments */
+static atomic_word_t origin;                     /* 0, or base | log2(size of a RESERVED window) */
+static _Atomic(size_t) frontier;                 /* segments below were tried or taken */
+static atomic_u64_t ready[WINDOW_SEGMENTS / 64]; /* a set of segments */
 
 _Static_assert(TABLE_DISTANCE >= WINDOW_SEGMENTS * SEGMENT_TABLE_SIZE, "the table ends below the base");
 _Static_assert((size_t)SEGMENT_SIZE > (size_t)ORIGIN_SHIFT_MASK, "the base has room for the shift");
 
-static bool is_placed(uintptr_t from) { return (from & ORIGIN_SHIFT_MASK) == SHIFT_PLACED; }
-static uintptr_t base_of(uintptr_t from) { return from & ~(uintptr_t)ORIGIN_SHIFT_MASK; }
+static bool is_placed(uintptr_t from) {
+  return (from & ORIGIN_SHIFT_MASK) == SHIFT_PLACED;
+}
+static uintptr_t base_of(uintptr_t from) {
+  return from & ~(uintptr_t)ORIGIN_SHIFT_MASK;
+}
 
 static uintptr_t table_of(uintptr_t from) {
   if (is_placed(from)) return base_of(from) - TABLE_DISTANCE;
@@ -69,12 +73,14 @@ static size_t capacity(uintptr_t from) {
 }
 
 /* Segments whose rows fill whole OS pages. */
-static size_t granule(void) { return max_size(1, os_page_size() / SEGMENT_TABLE_SIZE); }
+static size_t granule(void) {
+  return max_size(1, os_page_size() / SEGMENT_TABLE_SIZE);
+}
 
 /* ---- init ---- */
 
-/* Can mappings be placed at this base and its table?  What was mapped to find out is taken back, so that threads
-   that lose the race for the origin have nothing to undo. */
+/* Can mappings be placed at this base and its table?  What was mapped to find out is taken back, so that
+   threads that lose the race for the origin have nothing to undo. */
 static bool base_is_usable(uintptr_t base) {
   const size_t extent = granule() * SEGMENT_SIZE;
   const size_t rows = granule() * SEGMENT_TABLE_SIZE;
@@ -136,8 +142,12 @@ size_t window_padding(size_t segment, size_t alignment) {
   return (align_up(address, max_size(alignment, SEGMENT_SIZE)) - address) / SEGMENT_SIZE;
 }
 
-static void* segment_address(size_t segment) { return window_address(segment * SEGMENT_SLICES); }
-static void* rows_address(size_t segment) { return window_entry(segment * SEGMENT_SLICES); }
+static void* segment_address(size_t segment) {
+  return window_address(segment * SEGMENT_SLICES);
+}
+static void* rows_address(size_t segment) {
+  return window_entry(segment * SEGMENT_SLICES);
+}
 
 static int map_rows(uintptr_t from, size_t first, size_t count) {
   void* const rows = rows_address(first);
@@ -182,7 +192,8 @@ static bool move_frontier(uintptr_t from, size_t seen, size_t end) {
   return true;
 }
 
-/* Segments that were skipped get rows where they can, so that a foreign pointer into them reads zero entries. */
+/* Segments that were skipped get rows where they can, so that a foreign pointer into them reads zero entries.
+ */
 static void fill_gap(uintptr_t from, size_t first, size_t end) {
   for (size_t s = align_up(first, granule()); s < end; s += granule()) {
     if (map_rows(from, s, granule()) == 0) mark_ready(s, granule());
@@ -232,7 +243,9 @@ bool window_grow(size_t segments, size_t alignment, extent_t* extent) {
 
 /* ---- looking up ---- */
 
-size_t window_segments(void) { return load_relaxed(&window.limit) >> SEGMENT_SHIFT; }
+size_t window_segments(void) {
+  return load_relaxed(&window.limit) >> SEGMENT_SHIFT;
+}
 
 bool window_segment_ready(size_t segment) {
   return (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The window: the span of addresses that holds all blocks, and the table that describes it.
 
-   A slice number is the distance from the window's base in slices; entry i of the table describes slice i.  The
-   window fills up from its base in extents.  `limit` only rises and stays above every slice that was ever
+   A slice number is the distance from the window's base in slices; entry i of the table describes slice i.
+   The window fills up from its base in extents.  `limit` only rises and stays above every slice that was ever
    handed out, so `address - base < limit` is the one test whether an address can be ours:
      W1  base and table are set before limit first leaves 0; before, base lies outside all user addresses, so
          that no address at all (NULL included) passes the test.
-     W2  every segment below limit that is `ready` has its table entries mapped.  Those that are not ready lie in
-         gaps that threads left behind while they placed extents; no valid pointer leads there.
-     W3  the table entries of a slice that nobody claimed are zero in front of `word`. */
+     W2  every segment below limit that is `ready` has its table entries mapped.  Those that are not ready lie
+   in gaps that threads left behind while they placed extents; no valid pointer leads there. W3  the table
+   entries of a slice that nobody claimed are zero in front of `word`. */
 #ifndef MEMORY_WINDOW_H
 #define MEMORY_WINDOW_H
 
@@ -20,7 +20,7 @@
 
 typedef struct table_entry_s {
   _Alignas(CACHE_LINE) uint64_t owner[15]; /* the page layer's */
-  atomic_u64_t word;                       /* word k of the segment, in entry k of its 64 (memory/segment.h) */
+  atomic_u64_t word; /* word k of the segment, in entry k of its 64 (memory/segment.h) */
 } table_entry_t;
 
 _Static_assert(sizeof(table_entry_t) == TABLE_ENTRY_SIZE, "one table entry per slice");
@@ -37,7 +37,9 @@ extern HIDDEN window_t window;
    False (no address space now) may become true later. */
 bool window_init(void);
 
-static inline table_entry_t* window_entry(size_t slice) { return load_relaxed(&window.table) + slice; }
+static inline table_entry_t* window_entry(size_t slice) {
+  return load_relaxed(&window.table) + slice;
+}
 
 static inline void* window_address(size_t slice) {
   return (char*)load_relaxed(&window.base) + (slice << SLICE_SHIFT);
@@ -52,15 +54,16 @@ size_t window_segments(void);
 /* True when the segment's table entries may be read. */
 bool window_segment_ready(size_t segment);
 
-/* Segments [first, first + count), in the window and known to the table, reserved but not committed, and given
-   to nobody else. */
+/* Segments [first, first + count), in the window and known to the table, reserved but not committed, and
+   given to nobody else. */
 typedef struct extent_s {
   size_t first;
   size_t count;
 } extent_t;
 
-/* Place an extent that contains `segments` adjacent segments, the first of them at an address that is a multiple
-   of alignment (a power of two).  False: no address space, or the window is full; nothing has changed. */
+/* Place an extent that contains `segments` adjacent segments, the first of them at an address that is a
+   multiple of alignment (a power of two).  False: no address space, or the window is full; nothing has
+   changed. */
 bool window_grow(size_t segments, size_t alignment, extent_t* extent);
 
 /* How many segments from `segment` on to the next whose address is a multiple of alignment. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The OS layer on Linux.  Mappings go through libc, because sanitizers watch (and steer) libc's mmap; whatever
-   would be a cancellation point in libc goes through syscall(), which is none. */
+/* The OS layer on Linux.  Mappings go through libc, because sanitizers watch (and steer) libc's mmap;
+   whatever would be a cancellation point in libc goes through syscall(), which is none. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -46,8 +46,8 @@ static void* map_anywhere(size_t size, int protection) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-/* The address is a hint: the kernel follows it where nothing is mapped and never replaces a mapping.  (The flag
-   MAP_FIXED_NOREPLACE says the same, but kernels before 4.17 and some sanitizers get it wrong.) */
+/* The address is a hint: the kernel follows it where nothing is mapped and never replaces a mapping.  (The
+   flag MAP_FIXED_NOREPLACE says the same, but kernels before 4.17 and some sanitizers get it wrong.) */
 static int map_exactly(void* addr, size_t size, int protection) {
   const int saved = errno;
   int error = 0;
@@ -62,11 +62,17 @@ static int map_exactly(void* addr, size_t size, int protection) {
   return error;
 }
 
-int os_reserve_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_NONE); }
+int os_reserve_at(void* addr, size_t size) {
+  return map_exactly(addr, size, PROT_NONE);
+}
 
-int os_map_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_READ | PROT_WRITE); }
+int os_map_at(void* addr, size_t size) {
+  return map_exactly(addr, size, PROT_READ | PROT_WRITE);
+}
 
-void* os_map(size_t size) { return map_anywhere(align_up(size, os_page_size()), PROT_READ | PROT_WRITE); }
+void* os_map(size_t size) {
+  return map_anywhere(align_up(size, os_page_size()), PROT_READ | PROT_WRITE);
+}
 
 void* os_reserve(size_t size, size_t alignment) {
   if (size > ALLOC_SIZE_MAX - alignment) return NULL;
@@ -131,7 +137,8 @@ uint64_t os_random(void) {
     const uint64_t* const start = (const uint64_t*)getauxval(AT_RANDOM);
     struct timespec now = {0, 0};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    bits = (start != NULL ? start[0] ^ start[1] : 0) ^ scramble((uint64_t)now.tv_nsec + add_relaxed(&calls, 1));
+    bits =
+        (start != NULL ? start[0] ^ start[1] : 0) ^ scramble((uint64_t)now.tv_nsec + add_relaxed(&calls, 1));
     bits = scramble(bits ^ (uint64_t)now.tv_sec);
   }
   errno = saved;

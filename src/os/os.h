@@ -31,8 +31,9 @@ void* os_map(size_t size);
 /* Give back a range that one of the four functions above returned, or a part of it. */
 void os_unmap(void* addr, size_t size);
 
-/* Make reserved addresses readable and writable.  Idempotent: memory in use inside the range keeps its contents.
-   0: usable; never touched pages read as zero.  Else nothing that was usable before has become unusable. */
+/* Make reserved addresses readable and writable.  Idempotent: memory in use inside the range keeps its
+   contents. 0: usable; never touched pages read as zero.  Else nothing that was usable before has become
+   unusable. */
 int os_commit(void* addr, size_t size);
 
 /* Drop the memory behind a writable range.  0: it stays writable and reads as zero.

@@ -11,7 +11,7 @@
 /* The linker's names: __real_x is the layer under test, __wrap_x what the library gets for x. */
 #define REAL(name) __real_##name
 #define WRAP(name) __wrap_##name
-#define WRAPPED(name)                  \
+#define WRAPPED(name)                 \
   extern __typeof__(name) REAL(name); \
   extern __typeof__(name) WRAP(name);
 
@@ -56,12 +56,24 @@ void double_fail(os_call_t kind, uint64_t nth, uint64_t times, int error) {
   atomic_store(&kinds[kind].until, times > UINT64_MAX - from ? UINT64_MAX : from + times);
 }
 
-uint64_t double_calls(os_call_t kind) { return atomic_load(&kinds[kind].calls); }
-void double_set_page_size(size_t size) { atomic_store(&page_size, size); }
-void double_stop_clock(void) { atomic_store(&clock_stopped_at, 1000000); }
-void double_advance_clock(uint64_t ms) { atomic_fetch_add(&clock_stopped_at, ms); }
-void double_limit_addresses(size_t bytes) { atomic_store(&limit, bytes); }
-size_t double_mapped(void) { return atomic_load(&mapped); }
+uint64_t double_calls(os_call_t kind) {
+  return atomic_load(&kinds[kind].calls);
+}
+void double_set_page_size(size_t size) {
+  atomic_store(&page_size, size);
+}
+void double_stop_clock(void) {
+  atomic_store(&clock_stopped_at, 1000000);
+}
+void double_advance_clock(uint64_t ms) {
+  atomic_fetch_add(&clock_stopped_at, ms);
+}
+void double_limit_addresses(size_t bytes) {
+  atomic_store(&limit, bytes);
+}
+size_t double_mapped(void) {
+  return atomic_load(&mapped);
+}
 
 static int count_one(os_call_t kind) {
   const uint64_t n = atomic_fetch_add(&kinds[kind].calls, 1) + 1;
@@ -102,8 +114,12 @@ static int map_exactly(os_call_t kind, void* addr, size_t size) {
   return error;
 }
 
-int WRAP(os_reserve_at)(void* addr, size_t size) { return map_exactly(CALL_RESERVE_AT, addr, size); }
-int WRAP(os_map_at)(void* addr, size_t size) { return map_exactly(CALL_MAP_AT, addr, size); }
+int WRAP(os_reserve_at)(void* addr, size_t size) {
+  return map_exactly(CALL_RESERVE_AT, addr, size);
+}
+int WRAP(os_map_at)(void* addr, size_t size) {
+  return map_exactly(CALL_MAP_AT, addr, size);
+}
 
 void* WRAP(os_reserve)(size_t size, size_t alignment) {
   require_pages(NULL, size);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A double of the OS layer for tests: the real layer, with a page size, a clock, a limit and failures at will.
+/* A double of the OS layer for tests: the real layer, with a page size, a clock, a limit and failures at
+   will.
 
-   How it gets in: the linker's --wrap.  Every call of os_map in the library becomes a call of __wrap_os_map, which
-   os_double.c defines, and __real_os_map is the function of src/os/linux.c.  Nothing in src/ knows.  The functions
-   wrapped are listed in test/double/CMakeLists.txt, which makes the library variant `mimalloc-double`. */
+   How it gets in: the linker's --wrap.  Every call of os_map in the library becomes a call of __wrap_os_map,
+   which os_double.c defines, and __real_os_map is the function of src/os/linux.c.  Nothing in src/ knows. The
+   functions wrapped are listed in test/double/CMakeLists.txt, which makes the library variant
+   `mimalloc-double`. */
 #ifndef TEST_DOUBLE_OS_DOUBLE_H
 #define TEST_DOUBLE_OS_DOUBLE_H
 

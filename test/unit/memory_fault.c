@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The nth call of the OS fails, for every n and every kind of call: the scenario ends in order, nothing is lost,
-   and once the OS works again so does everything. */
+/* The nth call of the OS fails, for every n and every kind of call: the scenario ends in order, nothing is
+   lost, and once the OS works again so does everything. */
 #include "unit/memory_support.h"
 
 #include <errno.h>
@@ -52,7 +52,8 @@ static void fault_body(void) {
   const int failed = scenario();
   must(errno == 4711);
   const bool was_reached = double_calls(kind_under_test) >= nth_under_test;
-  if (times_under_test == FAIL_FOR_EVER && nth_under_test == 1 && kind_under_test == CALL_ANY) must(failed > 0);
+  if (times_under_test == FAIL_FOR_EVER && nth_under_test == 1 && kind_under_test == CALL_ANY)
+    must(failed > 0);
   double_fail(kind_under_test, 1, 0, 0);
   must(scenario() == 0);
   /* Every slice that is placed is free, and can be claimed. */
@@ -65,7 +66,8 @@ static void fault_body(void) {
   _exit(was_reached ? 0 : 2);
 }
 
-/* Fail the calls n, n+1, ... until the scenario makes fewer calls than that; returns the number of n tried. */
+/* Fail the calls n, n+1, ... until the scenario makes fewer calls than that; returns the number of n tried.
+ */
 static uint64_t fail_each(os_call_t kind, uint64_t times, int error) {
   kind_under_test = kind;
   times_under_test = times;
@@ -99,8 +101,9 @@ static void each_kind_fails(void** unused) {
   const struct {
     os_call_t kind;
     int error;
-  } kinds[] = {{CALL_RESERVE_AT, EEXIST}, {CALL_RESERVE_AT, EAGAIN}, {CALL_MAP_AT, EEXIST}, {CALL_MAP_AT, ENOMEM},
-               {CALL_COMMIT, ENOMEM},     {CALL_PURGE, EINVAL},      {CALL_MAP, ENOMEM}};
+  } kinds[] = {{CALL_RESERVE_AT, EEXIST}, {CALL_RESERVE_AT, EAGAIN}, {CALL_MAP_AT, EEXIST},
+               {CALL_MAP_AT, ENOMEM},     {CALL_COMMIT, ENOMEM},     {CALL_PURGE, EINVAL},
+               {CALL_MAP, ENOMEM}};
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
     assert_true(fail_each(kinds[i].kind, 1, kinds[i].error) > 1);
     assert_true(fail_each(kinds[i].kind, 3, kinds[i].error) > 1);

@@ -10,7 +10,9 @@
 enum { SPAN = 700 };
 
 /* The "page" of these tests: its first entry holds its length. */
-static size_t recorded_length(table_entry_t* entry) { return (size_t)entry->owner[0]; }
+static size_t recorded_length(table_entry_t* entry) {
+  return (size_t)entry->owner[0];
+}
 
 static claim_t claim_page(size_t count) {
   const claim_t claim = claim_and_stamp(count, SLICE_SIZE, count);
@@ -112,13 +114,19 @@ static void word_body(void) {
   must(waitpid(child, &status, 0) == child && status == 0 && *word == 7);
 }
 
-static void lost_slices_are_found(void** unused) { UNUSED(unused); in_child(recover_body); }
+static void lost_slices_are_found(void** unused) {
+  UNUSED(unused);
+  in_child(recover_body);
+}
 static void forks_while_threads_work(void** unused) {
   UNUSED(unused);
   SKIP_SANITIZED();
   in_child(churn_body);
 }
-static void fork_word_is_wiped(void** unused) { UNUSED(unused); in_child(word_body); }
+static void fork_word_is_wiped(void** unused) {
+  UNUSED(unused);
+  in_child(word_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

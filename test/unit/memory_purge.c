@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When memory goes back to the OS: by age on a stopped clock, by budget, never, at once, and when it cannot. */
+/* When memory goes back to the OS: by age on a stopped clock, by budget, never, at once, and when it cannot.
+ */
 #include "unit/memory_support.h"
 
 #include <errno.h>
@@ -16,7 +17,9 @@ static void start(long delay) {
   mi_option_set(mi_option_purge_delay, delay);
 }
 
-static size_t dirty(void) { return memory_stats().dirty; }
+static size_t dirty(void) {
+  return memory_stats().dirty;
+}
 
 /* Resident pages of a range, counted by the kernel. */
 static size_t resident(size_t slice, size_t count) {
@@ -110,7 +113,8 @@ static void burst_body(void) {
     claims[i] = claim_and_stamp(1, SLICE_SIZE, i);
     memset(window_address(claims[i].slice), 1, SLICE_SIZE);
   }
-  for (size_t i = 0; i < BURST; i++) slices_release(claims[i * 7 % BURST].slice, 1); /* BURST is no multiple of 7 */
+  for (size_t i = 0; i < BURST; i++)
+    slices_release(claims[i * 7 % BURST].slice, 1); /* BURST is no multiple of 7 */
   must(dirty() <= 4 * MiB && memory_stats().claimed == 0);
   must(os_process_rss() < 20 * MiB);
   must(double_calls(CALL_PURGE) < BURST);
@@ -156,10 +160,22 @@ static void highest_first_body(void) {
   must(resident(claim.slice, 64) == 128 && resident(claim.slice + 64, 3 * 64) == 0);
 }
 
-static void old_memory_goes(void** unused) { UNUSED(unused); in_child(age_body); }
-static void memory_in_use_stays(void** unused) { UNUSED(unused); in_child(steady_body); }
-static void delay_0_is_at_once(void** unused) { UNUSED(unused); in_child(at_once_body); }
-static void delay_minus_1_is_never(void** unused) { UNUSED(unused); in_child(never_body); }
+static void old_memory_goes(void** unused) {
+  UNUSED(unused);
+  in_child(age_body);
+}
+static void memory_in_use_stays(void** unused) {
+  UNUSED(unused);
+  in_child(steady_body);
+}
+static void delay_0_is_at_once(void** unused) {
+  UNUSED(unused);
+  in_child(at_once_body);
+}
+static void delay_minus_1_is_never(void** unused) {
+  UNUSED(unused);
+  in_child(never_body);
+}
 static void locked_memory(void** unused) {
   UNUSED(unused);
   SKIP_SANITIZED();
@@ -170,9 +186,18 @@ static void burst_of_pages(void** unused) {
   SKIP_SANITIZED();
   in_child(burst_body);
 }
-static void burst_of_one_block(void** unused) { UNUSED(unused); in_child(big_block_body); }
-static void buffer_in_a_loop(void** unused) { UNUSED(unused); in_child(loop_body); }
-static void highest_goes_first(void** unused) { UNUSED(unused); in_child(highest_first_body); }
+static void burst_of_one_block(void** unused) {
+  UNUSED(unused);
+  in_child(big_block_body);
+}
+static void buffer_in_a_loop(void** unused) {
+  UNUSED(unused);
+  in_child(loop_body);
+}
+static void highest_goes_first(void** unused) {
+  UNUSED(unused);
+  in_child(highest_first_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -79,28 +79,34 @@ static void summary_body(void) {
   static bool hint[SPOTS]; /* and has one */
   make_table();
   uint64_t seed = 7;
-  for (size_t i = 0; i < SPOTS; i++) { /* ascending: dense at first, then over the whole window, the last one too */
-    spots[i] = i < SPOTS / 2 ? i : spots[i - 1] + 1 + next_random(&seed) % (2 * WINDOW_SEGMENTS / SPOTS - 400);
+  for (size_t i = 0; i < SPOTS;
+       i++) { /* ascending: dense at first, then over the whole window, the last one too */
+    spots[i] =
+        i < SPOTS / 2 ? i : spots[i - 1] + 1 + next_random(&seed) % (2 * WINDOW_SEGMENTS / SPOTS - 400);
   }
   spots[SPOTS - 1] = WINDOW_SEGMENTS - 1;
   for (int step = 0; step < 30000; step++) {
     const size_t i = next_random(&seed) % SPOTS;
-    const size_t from = step % 3 == 0 ? next_random(&seed) % WINDOW_SEGMENTS : spots[next_random(&seed) % SPOTS];
+    const size_t from =
+        step % 3 == 0 ? next_random(&seed) % WINDOW_SEGMENTS : spots[next_random(&seed) % SPOTS];
     switch (next_random(&seed) % 4) {
-      case 0:
-        so[i] = hint[i] = true;
-        *segment_word(spots[i], WORD_STARTS) = 1;
-        summary_set(HINT_STARTS, spots[i]);
-        break;
-      case 1: so[i] = false; *segment_word(spots[i], WORD_STARTS) = 0; break;
-      case 2:
-        hint[i] = hint[i] && so[i];
-        if (!so[i]) summary_refute(HINT_STARTS, spots[i]);
-        break;
-      default:
-        if (hint[i]) summary_refute(HINT_STARTS, spots[i]); /* a true hint survives an attempt */
-        hint[i] = hint[i] && so[i];
-        break;
+    case 0:
+      so[i] = hint[i] = true;
+      *segment_word(spots[i], WORD_STARTS) = 1;
+      summary_set(HINT_STARTS, spots[i]);
+      break;
+    case 1:
+      so[i] = false;
+      *segment_word(spots[i], WORD_STARTS) = 0;
+      break;
+    case 2:
+      hint[i] = hint[i] && so[i];
+      if (!so[i]) summary_refute(HINT_STARTS, spots[i]);
+      break;
+    default:
+      if (hint[i]) summary_refute(HINT_STARTS, spots[i]); /* a true hint survives an attempt */
+      hint[i] = hint[i] && so[i];
+      break;
     }
     size_t above = SLICE_NONE;
     size_t below = SLICE_NONE;
@@ -138,10 +144,22 @@ static void levels_body(void) {
   }
 }
 
-static void runs_match_the_slow_search(void** unused) { UNUSED(unused); in_child(runs_body); }
-static void pieces_cover_a_range(void** unused) { UNUSED(unused); in_child(pieces_body); }
-static void summary_matches_the_slow_search(void** unused) { UNUSED(unused); in_child(summary_body); }
-static void hints_match_the_runs(void** unused) { UNUSED(unused); in_child(levels_body); }
+static void runs_match_the_slow_search(void** unused) {
+  UNUSED(unused);
+  in_child(runs_body);
+}
+static void pieces_cover_a_range(void** unused) {
+  UNUSED(unused);
+  in_child(pieces_body);
+}
+static void summary_matches_the_slow_search(void** unused) {
+  UNUSED(unused);
+  in_child(summary_body);
+}
+static void hints_match_the_runs(void** unused) {
+  UNUSED(unused);
+  in_child(levels_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

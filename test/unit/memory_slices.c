@@ -12,7 +12,9 @@ static slice_model_t model[SLICES];
 static claim_t live[LIVE];
 static uint64_t stamps[LIVE];
 
-static size_t known_slices(void) { return window.limit / SLICE_SIZE; }
+static size_t known_slices(void) {
+  return window.limit / SLICE_SIZE;
+}
 
 static bool model_fits(size_t first, size_t count, claim_kind_t kind) {
   for (size_t i = first; i < first + count; i++) {
@@ -77,7 +79,8 @@ static void random_claim(size_t k, uint64_t* seed) {
 static void release(size_t k) {
   must(is_stamped(live[k].slice, live[k].count, stamps[k]));
   slices_release(live[k].slice, live[k].count);
-  for (size_t i = live[k].slice; i < live[k].slice + live[k].count; i++) model[i] = (slice_model_t){.dirty = true};
+  for (size_t i = live[k].slice; i < live[k].slice + live[k].count; i++)
+    model[i] = (slice_model_t){.dirty = true};
   live[k].count = 0;
 }
 
@@ -181,10 +184,22 @@ static void starts_body(void) {
   must(slices_find_start(known_slices()) == SLICE_NONE && slices_find_start(WINDOW_SLICES - 1) == SLICE_NONE);
 }
 
-static void claims_match_the_model(void** unused) { UNUSED(unused); in_child(model_body); }
-static void any_alignment_is_served(void** unused) { UNUSED(unused); in_child(alignments_body); }
-static void freed_runs_are_used_again(void** unused) { UNUSED(unused); in_child(reuse_body); }
-static void starts_are_found(void** unused) { UNUSED(unused); in_child(starts_body); }
+static void claims_match_the_model(void** unused) {
+  UNUSED(unused);
+  in_child(model_body);
+}
+static void any_alignment_is_served(void** unused) {
+  UNUSED(unused);
+  in_child(alignments_body);
+}
+static void freed_runs_are_used_again(void** unused) {
+  UNUSED(unused);
+  in_child(reuse_body);
+}
+static void starts_are_found(void** unused) {
+  UNUSED(unused);
+  in_child(starts_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the address space share.  The window is one per process, so each case that needs a fresh one
-   runs in a forked child: in_child(body) passes when the body returns there. */
+/* What the tests of the address space share.  The window is one per process, so each case that needs a fresh
+   one runs in a forked child: in_child(body) passes when the body returns there. */
 #ifndef TEST_UNIT_MEMORY_SUPPORT_H
 #define TEST_UNIT_MEMORY_SUPPORT_H
 
@@ -21,7 +21,8 @@
 #include "memory/slices.h"
 #include "memory/summary.h"
 
-/* A sanitizer steers mmap, ignores mlock, and adds memory of its own: cases about those say SKIP_SANITIZED. */
+/* A sanitizer steers mmap, ignores mlock, and adds memory of its own: cases about those say SKIP_SANITIZED.
+ */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SANITIZED = 1 };
 #elif defined(__has_feature)
@@ -37,12 +38,12 @@ enum { SANITIZED = 0 };
   } while (0)
 
 /* An assertion that also works in a child and in a thread. */
-#define must(condition)                                                                  \
-  do {                                                                                   \
-    if (!(condition)) {                                                                  \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);          \
-      _exit(1);                                                                          \
-    }                                                                                    \
+#define must(condition)                                                         \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+      _exit(1);                                                                 \
+    }                                                                           \
   } while (0)
 
 static inline void in_child(void (*body)(void)) {

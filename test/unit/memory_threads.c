@@ -32,7 +32,8 @@ static void* hammer(void* argument) {
       c->count = 0;
     } else {
       const uint64_t kind = next_random(&seed) % 16;
-      const size_t count = kind == 0 ? 1 + next_random(&seed) % 150 : 1 + next_random(&seed) % (1u << kind / 4);
+      const size_t count =
+          kind == 0 ? 1 + next_random(&seed) % 150 : 1 + next_random(&seed) % (1u << kind / 4);
       *c = claim_and_stamp(count, kind == 1 ? 4 * SLICE_SIZE : SLICE_SIZE, self);
       must(c->slice != SLICE_NONE);
       slices_set_start(c->slice);
@@ -52,7 +53,8 @@ static void hammer_body(void) {
   pthread_t threads[THREADS];
   running = THREADS;
   mi_option_set(mi_option_purge_delay, 1);
-  for (uintptr_t t = 0; t < THREADS; t++) must(pthread_create(&threads[t], NULL, hammer, (void*)(t + 1)) == 0);
+  for (uintptr_t t = 0; t < THREADS; t++)
+    must(pthread_create(&threads[t], NULL, hammer, (void*)(t + 1)) == 0);
   while (load_relaxed(&running) > 0) { /* this thread purges, in all the ways there are */
     purge_period();
     purge_all();
@@ -184,7 +186,8 @@ static void* take_records(void* argument) {
 static void records_body(void) {
   pthread_t threads[THREADS];
   must(meta_alloc(4000) != NULL && double_calls(CALL_MAP) == 0); /* the first ones need no mapping */
-  for (uintptr_t t = 0; t < THREADS; t++) must(pthread_create(&threads[t], NULL, take_records, (void*)(t + 1)) == 0);
+  for (uintptr_t t = 0; t < THREADS; t++)
+    must(pthread_create(&threads[t], NULL, take_records, (void*)(t + 1)) == 0);
   for (int t = 0; t < THREADS; t++) pthread_join(threads[t], NULL);
   double_fail(CALL_MAP, 1, FAIL_FOR_EVER, ENOMEM);
   must(meta_alloc(100000) == NULL);
@@ -195,15 +198,30 @@ static void records_body(void) {
   must(meta_alloc(64) != NULL);
 }
 
-static void threads_hammer(void** unused) { UNUSED(unused); in_child(hammer_body); }
+static void threads_hammer(void** unused) {
+  UNUSED(unused);
+  in_child(hammer_body);
+}
 static void threads_start_together(void** unused) {
   UNUSED(unused);
   for (int i = 0; i < 20; i++) in_child(i % 2 == 0 ? init_race_body : reserved_init_race_body);
 }
-static void scavenger_purges_and_sleeps(void** unused) { UNUSED(unused); in_child(scavenger_body); }
-static void no_thread_for_the_scavenger(void** unused) { UNUSED(unused); in_child(no_scavenger_body); }
-static void scavenger_takes_no_signals(void** unused) { UNUSED(unused); in_child(signals_body); }
-static void records_are_private(void** unused) { UNUSED(unused); in_child(records_body); }
+static void scavenger_purges_and_sleeps(void** unused) {
+  UNUSED(unused);
+  in_child(scavenger_body);
+}
+static void no_thread_for_the_scavenger(void** unused) {
+  UNUSED(unused);
+  in_child(no_scavenger_body);
+}
+static void scavenger_takes_no_signals(void** unused) {
+  UNUSED(unused);
+  in_child(signals_body);
+}
+static void records_are_private(void** unused) {
+  UNUSED(unused);
+  in_child(records_body);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {

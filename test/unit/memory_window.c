@@ -127,7 +127,8 @@ static void reserved_body(void) {
   double_set_page_size(page_size_under_test);
   double_fail(CALL_RESERVE_AT, 1, FAIL_FOR_EVER, EEXIST);
   must(exercise(300) && exercise(3000));
-  must(double_calls(CALL_RESERVE_AT) == 8 && double_calls(CALL_MAP_AT) == 0 && double_calls(CALL_RESERVE) == 1);
+  must(double_calls(CALL_RESERVE_AT) == 8 && double_calls(CALL_MAP_AT) == 0 &&
+       double_calls(CALL_RESERVE) == 1);
   const claim_t aligned = claim_and_stamp(3, GiB, 1);
   must(aligned.slice != SLICE_NONE);
 }
@@ -179,7 +180,8 @@ static size_t address_space_in_use(void) {
 /* Claim slices of a kind until there are no more; returns how many bytes that gave. */
 static size_t exhaust(size_t count) {
   size_t got = 0;
-  for (claim_t claim; slices_claim(count, SLICE_SIZE, &claim); got += count * SLICE_SIZE) stamp(claim.slice, 1, 1);
+  for (claim_t claim; slices_claim(count, SLICE_SIZE, &claim); got += count * SLICE_SIZE)
+    stamp(claim.slice, 1, 1);
   return got;
 }
 
@@ -241,8 +243,14 @@ static void taken_bases_are_passed_over(void** unused) {
   SKIP_SANITIZED();
   in_child(taken_bases_body);
 }
-static void reserved_range_obeys_limits(void** unused) { UNUSED(unused); in_child(small_reserved_body); }
-static void no_window_now_one_later(void** unused) { UNUSED(unused); in_child(no_window_body); }
+static void reserved_range_obeys_limits(void** unused) {
+  UNUSED(unused);
+  in_child(small_reserved_body);
+}
+static void no_window_now_one_later(void** unused) {
+  UNUSED(unused);
+  in_child(no_window_body);
+}
 static void address_limit(void** unused) {
   UNUSED(unused);
   SKIP_SANITIZED();
