@@ -3,10 +3,13 @@
    thread that takes it.  An execution replays the nodes it shares with its predecessor, then extends
    them; backtracking picks the deepest node with a thread still to try.
 
-   EXPLORE_REDUCED follows Flanagan and Godefroid (2005): when the next operation of thread p is on the
-   same word as an earlier step i of another thread and nothing orders the two (vector clocks), p must
-   also be tried at node i.  As nothing here blocks, p could run there.  Sleep sets (Godefroid 1996)
-   leave out a thread whose step was tried at an earlier sibling and is independent of all since. */
+   EXPLORE_REDUCED is source-set dynamic partial order reduction (Abdulla, Aronis, Jonsson, Sagonas 2014).  Two
+   steps conflict when they are on the same word and one of them changed it: two that both left it as it was
+   (loads, CASes that failed) give the same in either order.  Conflicts and the order within threads make a
+   partial order, kept in vector clocks.  Where a step conflicts with an earlier one of another thread and
+   nothing else orders them, a thread that can begin the reverse order is tried at the earlier node.  Sleep sets
+   leave out a thread whose step was tried at an earlier sibling and conflicts with none since.  Nothing here
+   ever blocks, so any thread that has not ended can be tried anywhere. */
 #include "explorer.h"
 
 #include <link.h>
@@ -33,6 +36,7 @@ typedef struct node_s {
   operation_t next[EXPLORE_THREADS];
   unsigned clock[EXPLORE_THREADS]; /* steps of each thread that happen before (or are) this one */
   unsigned enabled, todo, done, sleep; /* sets of threads */
+  unsigned wrote; /* threads whose step from here, or whose sleeping step, changed its word */
   int chosen, preemptions;
 } node_t;
 
@@ -70,7 +74,7 @@ typedef struct explorer_s {
   range_t range[RANGES];
   size_t ranges;
   word_t word[WORDS]; /* hash table: which threads use which word (EXPLORE_BOUNDED) */
-  bool sharing_grew, verifying;
+  bool sharing_grew, executes, verifying;
   explorer_verdict_t verdict;
 } explorer_t;
 
@@ -105,8 +109,8 @@ static void print_schedule(void) {
 
 static void finish_failed(void) {
   if (self->program != NULL) {
-    fprintf(stderr, "explorer: %s: schedule of execution %llu (sites for addr2line):\n", self->program->name,
-            (unsigned long long)self->result.executions + 1);
+    fprintf(stderr, "explorer: %s: schedule of execution %llu (sites for addr2line):\n",
+            self->program->name == NULL ? "?" : self->program->name, (unsigned long long)self->result.executions + 1);
     print_schedule();
   }
   if (self->verdict == EXPECT_FAILURE) printf("explorer: failed, as a mutant must\n");
@@ -183,6 +187,8 @@ void explorer_as_thread(int index, void (*action)(void)) {
   tls_switch(self->coroutine[index].tls, self->main_tls);
 }
 
+bool explorer_executes(void) { return self != NULL && self->executes; }
+
 int explorer_thread(void) { return self == NULL ? MAIN : self->current; }
 
 static void coroutine_main(void) {
@@ -243,48 +249,59 @@ static unsigned sharers(const volatile void* where, int t) {
   }
 }
 
-static bool independent(const operation_t* a, const operation_t* b) { return a->where != b->where; }
+static bool has(unsigned threads, int t) { return (threads >> t & 1) != 0; }
 
-/* Node d where step i happens before the next step of thread p?  Its own last step knows. */
-static bool ordered(size_t i, size_t d, int p) {
-  const int q = self->node[i].chosen;
-  for (size_t j = d; j-- > i;) {
-    if (self->node[j].chosen == p) return self->node[j].clock[q] >= self->node[i].clock[q];
-  }
-  return false;
+static bool conflict(const node_t* a, int p, const node_t* b, int q) {
+  return a->next[p].where == b->next[q].where && (has(a->wrote, p) || has(b->wrote, q));
 }
 
-/* EXPLORE_REDUCED: node d is new; ask earlier nodes for what its threads are about to do. */
+/* Is step i the same as or before step j, i <= j, in the order that the conflicts force? */
+static bool before(size_t i, size_t j) {
+  const int q = self->node[i].chosen;
+  return self->node[j].clock[q] >= self->node[i].clock[q];
+}
+
+/* Is step m the first of the steps behind i that need not come after i, in the order forced among them? */
+static bool is_initial(size_t i, size_t m) {
+  for (size_t l = i + 1; l < m; l++) {
+    if (!before(i, l) && before(l, m)) return false;
+  }
+  return true;
+}
+
+/* Step d races with step i: an execution must be tried in which d, and what d needs, comes before i.  Some thread
+   that can begin that goes on the list of node i, unless one is there. */
+static void reverse_race(size_t i, size_t d) {
+  node_t* const n = &self->node[i];
+  unsigned seen = 0, initials = 0;
+  for (size_t m = i + 1; m <= d; m++) {
+    const int t = self->node[m].chosen;
+    if (has(seen, t) || (m != d && before(i, m))) continue;
+    seen |= 1u << t;
+    if (is_initial(i, m)) initials |= 1u << t;
+  }
+  if ((initials & (n->todo | n->sleep)) == 0) n->todo |= initials & -initials;
+}
+
+/* The step of node d has been taken: find what happens before it, and the races that this decided. */
 static void find_races(size_t d) {
   node_t* const n = &self->node[d];
-  for (int p = 0; p < self->program->threads; p++) {
-    if ((n->enabled & 1u << p) == 0) continue;
-    for (size_t i = d; i-- > 0;) {
-      node_t* const earlier = &self->node[i];
-      const int q = earlier->chosen;
-      if (q == p || independent(&earlier->next[q], &n->next[p]) || ordered(i, d, p)) continue;
-      earlier->todo |= 1u << p;
-      break;
-    }
-  }
-}
-
-/* The step of node d has been chosen: what happens before it. */
-static void set_clock(size_t d) {
-  node_t* const n = &self->node[d];
   const int p = n->chosen;
-  bool own = false;
+  size_t race[EXPLORE_THREADS];
+  size_t races = 0;
   memset(n->clock, 0, sizeof(n->clock));
   for (size_t j = d; j-- > 0;) {
     const node_t* const m = &self->node[j];
-    if (m->chosen != p && independent(&m->next[m->chosen], &n->next[p])) continue;
-    if (m->chosen == p && own) continue;
-    own = own || m->chosen == p;
+    const int q = m->chosen;
+    if (n->clock[q] >= m->clock[q]) continue; /* known to be before, by way of a later one */
+    if (q != p && !conflict(m, q, n, p)) continue;
+    if (q != p) race[races++] = j; /* at most one of each thread gets here */
     for (int t = 0; t < EXPLORE_THREADS; t++) {
       if (m->clock[t] > n->clock[t]) n->clock[t] = m->clock[t];
     }
   }
   n->clock[p]++;
+  for (size_t r = 0; r < races; r++) reverse_race(race[r], d);
 }
 
 static int previous_thread(size_t d) { return d == 0 ? 0 : self->node[d - 1].chosen; }
@@ -317,8 +334,10 @@ static bool open_node(size_t d) {
       n->preemptions++;
     }
     for (int t = 0; t < self->program->threads; t++) {
-      if (((parent->sleep | parent->done) & 1u << t) == 0 || t == parent->chosen) continue;
-      if (independent(&parent->next[t], &parent->next[parent->chosen])) n->sleep |= 1u << t;
+      if (!has(parent->sleep | parent->done, t) || t == parent->chosen) continue;
+      if (conflict(parent, t, parent, parent->chosen)) continue;
+      n->sleep |= 1u << t;
+      n->wrote |= parent->wrote & 1u << t;
     }
   }
   if (self->program->mode != EXPLORE_REDUCED) {
@@ -326,7 +345,6 @@ static bool open_node(size_t d) {
     n->todo = choices(d);
     return true;
   }
-  find_races(d);
   const unsigned awake = n->enabled & ~n->sleep;
   const unsigned stay = awake & 1u << previous_thread(d);
   n->todo = stay != 0 ? stay : awake & -awake;
@@ -339,17 +357,31 @@ static void choose(size_t d) {
   const unsigned left = n->todo & ~n->done & ~n->sleep;
   const unsigned stay = left & 1u << previous_thread(d);
   n->chosen = __builtin_ctz(stay != 0 ? stay : left);
-  set_clock(d);
+}
+
+/* Take the step of node d; then it is known whether it changed its word. */
+static void take_step(size_t d) {
+  node_t* const n = &self->node[d];
+  const int t = n->chosen;
+  const volatile uint64_t* const word = (const volatile uint64_t*)((uintptr_t)n->next[t].where & ~(uintptr_t)7);
+  const uint64_t before = *word;
+  self->depth = d + 1;
+  self->result.steps++;
+  step(t);
+  if (self->program->mode != EXPLORE_REDUCED) return;
+  n->wrote &= ~(1u << t);
+  if (*word != before) n->wrote |= 1u << t;
+  if (d + 1 < self->replayed) return; /* as the last time */
+  find_races(d);
 }
 
 static void begin_execution(void) {
   snapshot_restore();
   if (self->tls_size > 0) memcpy(self->tls, self->main_start, self->tls_size);
   self->depth = 0;
+  for (int t = 0; t < EXPLORE_THREADS; t++) memcpy(self->coroutine[t].tls, self->coroutine[t].start, TLS_MAX);
   for (int t = 0; t < self->program->threads; t++) {
-    coroutine_t* const c = &self->coroutine[t];
-    c->started = false;
-    memcpy(c->tls, c->start, TLS_MAX);
+    self->coroutine[t].started = false;
     step(t);
   }
 }
@@ -380,10 +412,8 @@ static bool execute(void) {
     }
     const int t = self->node[d].chosen;
     if (self->program->mode == EXPLORE_BOUNDED) sharers(self->node[d].next[t].where, t);
-    self->depth = d + 1;
-    if (self->depth >= limit) explorer_failed("threads end within the step limit", __FILE__, __LINE__);
-    self->result.steps++;
-    step(t);
+    if (d + 1 >= limit) explorer_failed("threads end within the step limit", __FILE__, __LINE__);
+    take_step(d);
   }
 }
 
@@ -434,13 +464,16 @@ explore_result_t explore(const explore_t* program) {
   for (int t = 0; t < EXPLORE_THREADS; t++) memcpy(self->coroutine[t].start, self->coroutine[t].tls, TLS_MAX);
   if (self->tls_size > 0) memcpy(self->main_start, self->tls, self->tls_size);
   snapshot_take();
+  self->executes = true;
   do { /* again when the last pass found more words shared than it knew of */
     self->sharing_grew = false;
     explore_all();
   } while (program->mode == EXPLORE_BOUNDED && self->sharing_grew);
   snapshot_restore();
   snapshot_drop();
+  self->executes = false;
   self->program = NULL;
+  if (program->name == NULL) return self->result;
   printf("%-32s %10llu executions %9llu pruned %4llu deep %8.2f s\n", program->name,
          (unsigned long long)self->result.executions, (unsigned long long)self->result.pruned,
          (unsigned long long)self->result.deepest, seconds() - start);
@@ -460,6 +493,8 @@ void explorer_region(void* start, size_t size) {
   init();
   snapshot_add(start, size);
 }
+
+void explorer_region_gone(void* start, size_t size) { snapshot_remove(start, size); }
 
 void explorer_ignore(const volatile void* start, size_t size) { add_range(start, size, NULL); }
 

@@ -27,7 +27,7 @@ enum { EXPLORE_THREADS = 3, EXPLORE_STEPS = 4096 };
 typedef enum explore_mode_e { EXPLORE_FULL, EXPLORE_REDUCED, EXPLORE_BOUNDED } explore_mode_t;
 
 typedef struct explore_s {
-  const char* name;
+  const char* name; /* NULL: say nothing */
   explore_mode_t mode;
   int threads;     /* 2 or 3 */
   int preemptions; /* EXPLORE_BOUNDED only */
@@ -50,6 +50,9 @@ explore_result_t explore(const explore_t* program);
 /* Memory outside of the executable's own variables that executions change; whole OS pages. */
 void explorer_region(void* start, size_t size);
 
+/* Such a region is about to be unmapped again, before the first execution. */
+void explorer_region_gone(void* start, size_t size);
+
 /* Words that commute with everything (statistics): operations on them are no scheduling points. */
 void explorer_ignore(const volatile void* start, size_t size);
 
@@ -58,6 +61,9 @@ void explorer_label(const volatile void* start, size_t size, const char* label);
 
 /* From setup or verify: runs `action` with the thread-local variables of thread `index`. */
 void explorer_as_thread(int index, void (*action)(void));
+
+/* Setup is over: memory is put back after what happens now. */
+bool explorer_executes(void);
 
 /* The thread that runs, or -1 in setup and verify. */
 int explorer_thread(void);

@@ -84,55 +84,63 @@ static void counts(void) {
 
 static unsigned long* outcomes; /* not restored: a set of final states in a page of its own */
 
-static atomic_u64_t seen[2];
-static void random_ops(uint64_t seed) {
-  for (int i = 0; i < 4; i++, seed /= 12) {
+static int random_threads, random_length;
+static uint64_t seed_of[EXPLORE_THREADS], seen[EXPLORE_THREADS];
+
+static void random_thread(void) {
+  const int t = explorer_thread();
+  uint64_t seed = seed_of[t];
+  for (int i = 0; i < random_length; i++, seed /= 15) {
     atomic_u64_t* const where = &words[seed % 3];
-    const int t = explorer_thread();
-    switch (seed / 3 % 4) {
+    uint64_t expected = seed / 15 % 4;
+    switch (seed / 3 % 5) {
       case 0: add_relaxed(where, (uint64_t)(1 + t)); break;
-      case 1: store_relaxed(where, (uint64_t)(5 + 3 * t + i)); break;
+      case 1: store_relaxed(where, (uint64_t)(2 + i)); break;
       case 2: seen[t] = seen[t] * 31 + load_relaxed(where); break;
-      default: seen[t] = seen[t] * 31 + exchange_acq_rel(where, (uint64_t)(2 + t)); break;
+      case 3: seen[t] = seen[t] * 31 + exchange_acq_rel(where, (uint64_t)(2 + t)); break;
+      default: seen[t] = seen[t] * 31 + (uint64_t)cas_strong_acq_rel(where, &expected, (uint64_t)(3 - t)); break;
     }
   }
 }
-static uint64_t seed_of[2];
-static void random_thread(void) { random_ops(seed_of[explorer_thread()]); }
 
 enum { OUTCOMES = 1 << 16 };
 static void note_outcome(void) {
   uint64_t h = 0;
   for (int i = 0; i < 3; i++) h = (h ^ words[i]) * 0x9E3779B97F4A7C15u + (h >> 7);
-  for (int i = 0; i < 2; i++) h = (h ^ seen[i]) * 0x9E3779B97F4A7C15u + (h >> 7);
+  for (int i = 0; i < EXPLORE_THREADS; i++) h = (h ^ seen[i]) * 0x9E3779B97F4A7C15u + (h >> 7);
   outcomes[h >> 48] = 1;
 }
 
 static uint64_t count_outcomes(explore_mode_t mode) {
   memset(outcomes, 0, OUTCOMES * sizeof(*outcomes));
-  const explore_t p = {.name = mode == EXPLORE_FULL ? "random-full" : "random-reduced", .mode = mode, .threads = 2,
-                       .thread = {random_thread, random_thread}, .verify = note_outcome};
+  const explore_t p = {.mode = mode, .threads = random_threads,
+                       .thread = {random_thread, random_thread, random_thread}, .verify = note_outcome};
   explore(&p);
   uint64_t n = 0;
   for (size_t i = 0; i < OUTCOMES; i++) n += outcomes[i];
   return n;
 }
 
-static void same_outcomes(void) {
+static void same_outcomes(int programs, int threads, int length) {
+  uint64_t random = 42, total = 0;
   outcomes = malloc(OUTCOMES * sizeof(*outcomes));
-  uint64_t random = 42;
-  for (int i = 0; i < 60; i++) {
-    for (int t = 0; t < 2; t++) {
+  random_threads = threads;
+  random_length = length;
+  for (int i = 0; i < programs; i++) {
+    for (int t = 0; t < threads; t++) {
       random = random * 6364136223846793005u + 1442695040888963407u;
       seed_of[t] = random >> 20;
     }
     const uint64_t full = count_outcomes(EXPLORE_FULL);
     const uint64_t reduced = count_outcomes(EXPLORE_REDUCED);
+    total += full;
     if (full == reduced) continue;
-    fprintf(stderr, "program %d: %llu outcomes, reduced %llu\n", i, (unsigned long long)full,
+    fprintf(stderr, "program %d of %d threads: %llu outcomes, reduced %llu\n", i, threads, (unsigned long long)full,
             (unsigned long long)reduced);
     exit(1);
   }
+  printf("random programs: %d of %d threads, the same %llu outcomes in the reduced search\n", programs, threads,
+         (unsigned long long)total);
 }
 
 /* ---- 2. textbook races ---- */
@@ -347,7 +355,8 @@ static void must_fail(const char* name, void (*run)(void)) {
 
 int main(void) {
   counts();
-  same_outcomes();
+  same_outcomes(100, 2, 6);
+  same_outcomes(150, 3, 3);
   toy_all();
   must_fail("a lost update", run_lost_update);
   must_fail("two in a critical section", run_both_enter);

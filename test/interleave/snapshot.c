@@ -3,6 +3,7 @@
    is set before the first snapshot: so restoring the executable's variables leaves it alone. */
 #include "snapshot.h"
 
+#include <link.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, REGIONS = 32, PAGES = 32768 };
+enum { PAGE = 4096, REGIONS = 32, PAGES = 32768, EDGES = 8 };
 
 typedef struct region_s {
   char* start;
@@ -23,13 +24,12 @@ typedef struct snapshot_s {
   char* page[PAGES]; /* pages written since snapshot_take */
   size_t pages;
   char* copies; /* PAGES pages: their contents then */
-  region_t edge[2]; /* the executable's variables before its first and behind its last whole page */
-  char edge_copy[2][PAGE];
+  region_t edge[EDGES]; /* the executable's variables before the first and behind the last whole page */
+  size_t edges;
+  char edge_copy[EDGES][PAGE];
   bool taken;
   void (*crashed)(int);
 } snapshot_t;
-
-extern char __data_start[], _end[]; /* the executable's variables, from the linker */
 
 static snapshot_t* self;
 
@@ -65,6 +65,40 @@ static void first_write(int signal_number, siginfo_t* info, void* context) {
   if (mprotect(page, PAGE, PROT_READ | PROT_WRITE) != 0) _exit(2);
 }
 
+static void add_edge(uintptr_t start, uintptr_t end) {
+  if (start >= end) return;
+  if (self->edges == EDGES) abort();
+  self->edge[self->edges++] = (region_t){(char*)start, end - start};
+}
+
+static void add_variables(uintptr_t start, uintptr_t end) {
+  const uintptr_t first = (start + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+  const uintptr_t last = end & ~(uintptr_t)(PAGE - 1);
+  if (first > last) return add_edge(start, end);
+  add_edge(start, first);
+  if (first < last) snapshot_add((void*)first, last - first);
+  add_edge(last, end);
+}
+
+/* The executable's writable segments, without what the loader makes read-only after relocation. */
+static int add_executable(struct dl_phdr_info* info, size_t size, void* data) {
+  (void)size, (void)data;
+  uintptr_t relro_end = 0;
+  for (size_t i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr)* const h = &info->dlpi_phdr[i];
+    if (h->p_type == PT_GNU_RELRO) relro_end = (info->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(uintptr_t)(PAGE - 1);
+  }
+  for (size_t i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr)* const h = &info->dlpi_phdr[i];
+    if (h->p_type != PT_LOAD || (h->p_flags & PF_W) == 0) continue;
+    const uintptr_t start = info->dlpi_addr + h->p_vaddr;
+    const uintptr_t end = start + h->p_memsz;
+    if (end <= relro_end) continue;
+    add_variables(start < relro_end ? relro_end : start, end);
+  }
+  return 1; /* the executable comes first */
+}
+
 void snapshot_init(void (*crashed)(int)) {
   self = map(sizeof(snapshot_t));
   self->copies = map((size_t)PAGES * PAGE);
@@ -78,19 +112,7 @@ void snapshot_init(void (*crashed)(int)) {
   sigaction(SIGABRT, &action, NULL);
   sigaction(SIGFPE, &action, NULL);
   sigaction(SIGILL, &action, NULL);
-
-  char* const first = (char*)(((uintptr_t)__data_start + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
-  char* const last = (char*)((uintptr_t)_end & ~(uintptr_t)(PAGE - 1));
-  if (first < last) {
-    snapshot_add(first, (size_t)(last - first));
-    self->edge[0] = (region_t){__data_start, (size_t)(first - __data_start)};
-    self->edge[1] = (region_t){last, (size_t)(_end - last)};
-  } else {
-    const size_t size = (size_t)(_end - __data_start);
-    const size_t half = size < PAGE ? size : PAGE; /* less than two pages */
-    self->edge[0] = (region_t){__data_start, half};
-    self->edge[1] = (region_t){__data_start + half, size - half};
-  }
+  dl_iterate_phdr(add_executable, NULL);
 }
 
 void snapshot_add(void* start, size_t size) {
@@ -98,10 +120,18 @@ void snapshot_add(void* start, size_t size) {
   self->region[self->regions++] = (region_t){start, size};
 }
 
+void snapshot_remove(void* start, size_t size) {
+  for (size_t i = 0; i < self->regions; i++) {
+    if (self->region[i].start != start || self->region[i].size != size) continue;
+    self->region[i] = self->region[--self->regions];
+    return;
+  }
+}
+
 void snapshot_take(void) {
   self->pages = 0;
   self->taken = true;
-  for (size_t i = 0; i < 2; i++) memcpy(self->edge_copy[i], self->edge[i].start, self->edge[i].size);
+  for (size_t i = 0; i < self->edges; i++) memcpy(self->edge_copy[i], self->edge[i].start, self->edge[i].size);
   for (size_t i = 0; i < self->regions; i++) {
     if (mprotect(self->region[i].start, self->region[i].size, PROT_READ) != 0) abort();
   }
@@ -109,7 +139,7 @@ void snapshot_take(void) {
 
 void snapshot_restore(void) {
   for (size_t i = 0; i < self->pages; i++) memcpy(self->page[i], self->copies + i * PAGE, PAGE);
-  for (size_t i = 0; i < 2; i++) memcpy(self->edge[i].start, self->edge_copy[i], self->edge[i].size);
+  for (size_t i = 0; i < self->edges; i++) memcpy(self->edge[i].start, self->edge_copy[i], self->edge[i].size);
 }
 
 void snapshot_drop(void) {

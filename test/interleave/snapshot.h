@@ -13,6 +13,7 @@
 /* A fault that is no first write to a page of the snapshot ends in `crashed` (a signal number). */
 void snapshot_init(void (*crashed)(int));
 void snapshot_add(void* start, size_t size);
+void snapshot_remove(void* start, size_t size); /* of exactly such a region, if there is one */
 void snapshot_take(void);
 void snapshot_restore(void);
 /* Gives up the snapshot: everything is writable and stays as it is. */

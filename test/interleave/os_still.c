@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_still.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/compiler.h"
+#include "explorer.h"
+#include "os/os.h"
+
+uint64_t os_still_clock = 1000;
+uint64_t os_still_purges;
+static uint64_t random_state = 1;
+static atomic_u64_t fork_word;
+
+size_t os_page_size(void) { return 4096; }
+
+/* Readable and writable from the start: committing has nothing to do. */
+static void* map(void* addr, size_t size, int flags) {
+  if (explorer_executes()) return NULL; /* a snapshot cannot unmap */
+  const int saved = errno;
+  void* const p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+  errno = saved;
+  if (p == MAP_FAILED) return NULL;
+  explorer_region(p, size);
+  return p;
+}
+
+int os_reserve_at(void* addr, size_t size) {
+  if (explorer_executes()) return ENOMEM;
+  return map(addr, size, MAP_FIXED_NOREPLACE) == addr ? 0 : EEXIST;
+}
+
+int os_map_at(void* addr, size_t size) { return os_reserve_at(addr, size); }
+
+void* os_reserve(size_t size, size_t alignment) {
+  char* const p = map(NULL, size + alignment, 0);
+  return p == NULL ? NULL : (void*)align_up((uintptr_t)p, alignment);
+}
+
+void* os_map(size_t size) { return map(NULL, align_up(size, os_page_size()), 0); }
+
+void os_unmap(void* addr, size_t size) {
+  if (explorer_executes()) return;
+  explorer_region_gone(addr, size);
+  munmap(addr, size);
+}
+
+int os_commit(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
+  return 0;
+}
+
+int os_purge(void* addr, size_t size) {
+  memset(addr, 0, size);
+  os_still_purges++;
+  return 0;
+}
+
+void os_no_huge_pages(void* addr, size_t size) { UNUSED(addr), UNUSED(size); }
+
+uint64_t os_now_ms(void) { return os_still_clock; }
+
+uint64_t os_random(void) {
+  random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+  return random_state ^ random_state >> 31;
+}
+
+atomic_u64_t* os_fork_word(void) { return &fork_word; }
+
+void os_write_stderr(const char* text, size_t n) {
+  const ssize_t written = write(STDERR_FILENO, text, n);
+  UNUSED(written);
+}
+
+size_t os_process_rss(void) { return 0; }
+
+void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
+  UNUSED(word), UNUSED(expected), UNUSED(timeout_ms);
+}
+
+void os_futex_wake(atomic_u32_t* word) { UNUSED(word); }
+
+int os_thread_start(void* (*run)(void*)) {
+  UNUSED(run);
+  return EAGAIN;
+}
+
+void os_thread_name(const char* name) { UNUSED(name); }
