@@ -10,12 +10,13 @@ from context import PYTHON, input_file, prepares, program
 @program("python3", ["python3"])
 def python3(context):
     return context.run([PYTHON, "-S", input_file("work.py"), context.pick(1, 5)],
-                       environment={"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"})
+                       environment={"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"})
 
 
 @program("perl", ["perl"])
 def perl(context):
-    return context.run(["perl", input_file("work.pl"), context.pick(3, 12)], environment={"PERL_HASH_SEED": "0"})
+    return context.run(["perl", input_file("work.pl"), context.pick(3, 12)],
+                       environment={"PERL_HASH_SEED": "0"})
 
 
 @program("ruby", ["ruby"])
@@ -30,7 +31,8 @@ def node(context):
 
 @program("java", ["java"])
 def java(context):
-    return context.run(["java", "-Xmx256m", "-XX:+UseParallelGC", input_file("Work.java"), context.pick(4, 16)])
+    return context.run(["java", "-Xmx256m", "-XX:+UseParallelGC", input_file("Work.java"),
+                        context.pick(4, 16)])
 
 
 @program("lua", ["lua5.4"])
@@ -40,9 +42,10 @@ def lua(context):
 
 @program("php", ["php"])
 def php(context):
-    """Without php.ini (-n): PHP loads modules by RTLD_DEEPBIND, so that they would free on glibc what PHP allocated."""
-    return context.run(["php", "-n", "-d", "memory_limit=-1", "-d", "pcre.jit=0", input_file("work.php"), context.pick(4, 15)],
-                       environment={"USE_ZEND_ALLOC": "0"})
+    """Without php.ini (-n) no module is loaded: PHP loads them by RTLD_DEEPBIND, so that they call glibc's
+    free with what PHP allocated on the preloaded malloc. No preloaded allocator survives that."""
+    return context.run(["php", "-n", "-d", "memory_limit=-1", "-d", "pcre.jit=0", input_file("work.php"),
+                        context.pick(4, 15)], environment={"USE_ZEND_ALLOC": "0"})
 
 
 @program("sqlite3", ["sqlite3"])
@@ -51,11 +54,13 @@ def sqlite3(context):
     script = f"""
       CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, price INT, body TEXT);
       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
-        INSERT INTO item SELECT i, 'name' || (i * 7919 % 1013), i * 31 % 997, printf('%0*d', i % 90 + 1, i) FROM n;
+        INSERT INTO item
+          SELECT i, 'name' || (i * 7919 % 1013), i * 31 % 997, printf('%0*d', i % 90 + 1, i) FROM n;
       CREATE INDEX by_name ON item(name, price);
       SELECT name, count(*), sum(price), max(length(body)) FROM item GROUP BY name ORDER BY 3, 1;
       SELECT a.price, count(*) FROM item a JOIN item b ON a.id = b.price GROUP BY a.price ORDER BY 1;
-      SELECT length(group_concat(body, '-')), length(json_group_array(json_object('n', name, 'p', price))) FROM item;
+      SELECT length(group_concat(body, '-')), length(json_group_array(json_object('n', name, 'p', price)))
+        FROM item;
       UPDATE item SET body = upper(body) || name WHERE id % 3 = 0;
       DELETE FROM item WHERE id % 7 = 0;
       SELECT count(*), sum(length(body)) FROM item;
@@ -66,8 +71,9 @@ def sqlite3(context):
 
 @program("jq", ["jq"])
 def jq(context):
-    query = ("[.[] | select(.id % 3 != 0)] | group_by(.name) | map({name: .[0].name, n: length, "
-             "sum: map(.list | add) | add, text: (map(.id | tostring) | join(\"-\"))}) | sort_by(.sum, .name)")
+    query = ("[.[] | select(.id % 3 != 0)] | group_by(.name)"
+             " | map({name: .[0].name, n: length, sum: map(.list | add) | add,"
+             " text: (map(.id | tostring) | join(\"-\"))}) | sort_by(.sum, .name)")
     return context.run(["jq", "-c", query, context.data_file("records.json")])
 
 
@@ -83,24 +89,26 @@ def prepare_jq(context):
 def xmllint(context):
     document = context.data_file("items.xml")
     found = context.run(["xmllint", "--xpath", "//item[@kind='k3']/part[2]/text()", document])
-    return found + context.run(["xmllint", "--c14n", document]) + context.run(["xmllint", "--format", document])
+    canonical = context.run(["xmllint", "--c14n", document])
+    return found + canonical + context.run(["xmllint", "--format", document])
 
 
 @prepares("xmllint")
 def prepare_xmllint(context):
     values = context.random()
-    items = (f'<item id="{n}" kind="k{values.randrange(9)}"><part>{values.random():.12f}</part><part>text {n}</part>'
-             f'<note lang="en">{"word " * values.randrange(12)}</note></item>'
+    items = (f'<item id="{n}" kind="k{values.randrange(9)}"><part>{values.random():.12f}</part>'
+             f'<part>text {n}</part><note lang="en">{"word " * values.randrange(12)}</note></item>'
              for n in range(context.pick(20000, 150000)))
     context.write("items.xml", "<?xml version='1.0'?><items>" + "\n".join(items) + "</items>\n", context.data)
 
 
 @program("ghostscript", ["gs"])
 def ghostscript(context):
-    context.run(["gs", "-q", "-dNOPAUSE", "-dBATCH", "-dSAFER", "-sDEVICE=ppmraw", f"-r{context.pick(90, 200)}",
-                 "-dTextAlphaBits=4", "-dGraphicsAlphaBits=4", f"-dpages={context.pick(3, 10)}",
+    pages = context.pick(3, 10)
+    context.run(["gs", "-q", "-dNOPAUSE", "-dBATCH", "-dSAFER", "-sDEVICE=ppmraw", "-dTextAlphaBits=4",
+                 "-dGraphicsAlphaBits=4", f"-r{context.pick(90, 200)}", f"-dpages={pages}",
                  "-sOutputFile=page%d.ppm", input_file("work.ps")])
-    return b"".join(context.read(f"page{n}.ppm") for n in range(1, context.pick(3, 10) + 1))
+    return b"".join(context.read(f"page{n}.ppm") for n in range(1, pages + 1))
 
 
 @program("z3", ["z3"])
@@ -117,20 +125,22 @@ def prepare_z3(context):
     lines += [f"(assert (or {' '.join(f'p{i}_{j}' for j in range(holes))}))" for i in range(holes + 1)]
     lines += [f"(assert (not (and p{i}_{j} p{k}_{j})))"
               for j in range(holes) for i in range(holes + 1) for k in range(i)]
-    lines += ["(check-sat)", "(pop)", "(push)", "(declare-const a (_ BitVec 32))", "(declare-const b (_ BitVec 32))",
-              "(assert (= (bvmul a b) #x002e3429))", "(assert (bvult a b))", "(assert (bvult #x00000001 a))",
+    lines += ["(check-sat)", "(pop)", "(push)", "(declare-const a (_ BitVec 32))",
+              "(declare-const b (_ BitVec 32))", "(assert (= (bvmul a b) #x002e3429))",
+              "(assert (bvult a b))", "(assert (bvult #x00000001 a))",
               "(assert (bvult b #x00001000))", "(check-sat)", "(get-value (a b))", "(pop)"]
     for n in range(context.pick(150, 1000)):
-        lines += ["(push)", "(declare-const t (Array Int Int))", "(declare-const i Int)", "(declare-const j Int)",
-                  f"(assert (= (select (store t i {n}) j) (+ j {n % 17})))", f"(assert (= i (+ j {n % 2})))",
-                  f"(assert (= j {n - n % 17}))", "(check-sat)", "(get-value (i j))", "(pop)"]
+        lines += ["(push)", "(declare-const t (Array Int Int))", "(declare-const i Int)",
+                  "(declare-const j Int)", f"(assert (= (select (store t i {n}) j) (+ j {n % 17})))",
+                  f"(assert (= i (+ j {n % 2})))", f"(assert (= j {n - n % 17}))", "(check-sat)",
+                  "(get-value (i j))", "(pop)"]
     context.write("problem.smt2", "\n".join(lines) + "\n", context.data)
 
 
 def text_sample(context, size):
     """Compressible text of a few thousand distinct words."""
     values = context.random()
-    words = ["".join(values.choice("etaoinshrdlu") for _ in range(values.randrange(2, 10))) for _ in range(3000)]
+    words = ["".join(values.choices("etaoinshrdlu", k=values.randrange(2, 10))) for _ in range(3000)]
     block = " ".join(values.choice(words) for _ in range(150000)).encode()
     return b"".join(block[n * 997 % 4096:] for n in range(size // len(block) + 1))[:size]
 
@@ -162,29 +172,34 @@ def openssl(context):
     many = context.data_file("many.pem")
     text = context.data_file("text")
     bundle = context.run(["openssl", "crl2pkcs7", "-nocrl", "-certfile", many])
-    printed = context.run(["openssl", "pkcs7", "-print_certs", "-text"], stdin=context.write("bundle.p7", bundle))
+    printed = context.run(["openssl", "pkcs7", "-print_certs", "-text"],
+                          stdin=context.write("bundle.p7", bundle))
     signed = context.run(["openssl", "dgst", "-sha256", "-sign", context.data_file("key.pem"), "-hex", text])
-    sealed = context.run(["openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-S", "0011223344556677", "-k", "word", "-in", text])
+    sealed = context.run(["openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-S", "0011223344556677", "-k", "word",
+                          "-in", text])
     return bundle + printed + signed + sealed
 
 
 @prepares("openssl")
 def prepare_openssl(context):
     key, certificate = context.data_file("key.pem"), context.data_file("one.pem")
-    context.client(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
-                    "-subj", "/CN=example/O=programs", "-days", "30"])
+    context.client(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                    "-out", certificate, "-subj", "/CN=example/O=programs", "-days", "30"])
     with open(certificate, encoding="ascii") as file:
         context.write("many.pem", file.read() * context.pick(3000, 10000), context.data)
     context.write("text", text_sample(context, context.pick(8, 64) << 20), context.data)
+
+
+GIT_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 
 
 @program("git", ["git"])
 def git(context):
     """Repack a generated repository; what counts is its content afterwards, not the pack's bytes."""
     shutil.copytree(context.data_file("repository"), os.path.join(context.work, "repository"))
-    settings = {"environment": {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": context.work},
+    settings = {"environment": {**GIT_SETTINGS, "HOME": context.work},
                 "cwd": os.path.join(context.work, "repository")}
-    context.run(["git", "-c", "pack.threads=2", "repack", "-a", "-d", "-f", "-q", "--depth=50", "--window=20"], **settings)
+    context.run(["git", "-c", "pack.threads=2", "repack", "-a", "-d", "-f", "-q", "--window=20"], **settings)
     context.run(["git", "-c", "gc.auto=0", "gc", "--quiet", "--prune=now"], **settings)
     objects = context.run(["git", "rev-list", "--objects", "--all"], **settings)
     log = context.run(["git", "log", "--stat", "-p", "--pretty=%H %an %at %s"], **settings)
@@ -205,8 +220,9 @@ def prepare_git(context):
             text = "\n".join(files[number]) + "\n"
             stream += [f"M 100644 inline folder{number % 7}/file{number}.txt", f"data {len(text)}", text]
     source = context.write("stream", "\n".join(stream) + "\n", context.data)
-    environment = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null")
+    environment = {**os.environ, **GIT_SETTINGS}
     repository = context.data_file("repository")
-    context.client(["git", "init", "-q", "--bare", "-b", "main", repository], cwd=context.data, env=environment)
+    context.client(["git", "init", "-q", "--bare", "-b", "main", repository], cwd=context.data,
+                   env=environment)
     with open(source, "rb") as file:
         context.client(["git", "fast-import", "--quiet"], cwd=repository, env=environment, stdin=file)

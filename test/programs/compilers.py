@@ -25,19 +25,24 @@ int f{n}(int a, const char* t) {{
   return r + (int)strlen(t){f' + f{n - 1}(a / 2, t + 1)' if n else ''};
 }}
 """)
-    return "".join(parts) + f'int main(void) {{ printf("%d\\n", f{count - 1}(100, "generated")); return 0; }}\n'
+    parts.append(f'int main(void) {{ printf("%d\\n", f{count - 1}(100, "generated")); return 0; }}\n')
+    return "".join(parts)
 
 
 def cxx_source(count):
     """Classes over standard containers: templates and names are what a C++ compiler allocates for."""
-    parts = ["#include <algorithm>\n#include <functional>\n#include <iostream>\n#include <map>\n#include <memory>\n"
-             "#include <string>\n#include <unordered_map>\n#include <vector>\n"]
+    headers = ("algorithm", "functional", "iostream", "map", "memory", "string", "unordered_map", "vector")
+    parts = [f"#include <{header}>\n" for header in headers]
     for n in range(count):
         parts.append(f"""
 template <int N> struct Node{n} {{
   std::map<std::string, std::vector<std::pair<int, Node{n}<N - 1>>>> children;
   std::function<int(int)> f = [](int x) {{ return x + N; }};
-  int sum() const {{ int r = f(N); for (auto& c : children) for (auto& v : c.second) r += v.second.sum(); return r; }}
+  int sum() const {{
+    int r = f(N);
+    for (auto& c : children) for (auto& v : c.second) r += v.second.sum();
+    return r;
+  }}
 }};
 template <> struct Node{n}<0> {{ int sum() const {{ return {n}; }} }};
 int use{n}(const std::string& s) {{
@@ -53,7 +58,7 @@ int use{n}(const std::string& s) {{
 
 
 def compile_one(context, compiler, source, language_options):
-    """Assembly and object code, from one command each; the file name is inside the output, so it is the same for all."""
+    """Object code and assembly, from one command each; they contain the source's name: it has no folder."""
     shutil.copy(context.data_file(source), context.work)
     context.run([compiler, *language_options, "-O2", "-c", source, "-o", "out.o"])
     context.run([compiler, *language_options, "-O1", "-g0", "-S", source, "-o", "out.s"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a program's entry sees: its input, one fresh directory per run, and ways to run and serve on one allocator."""
+"""What a program's entry sees: its input, a fresh directory per run, ways to run and serve."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ class Program:
 
 
 def program(name, needs, short=True):
-    """Register a function(context) -> bytes; the bytes are the results that must not depend on the allocator."""
+    """Register a function(context) -> bytes: the results, which must not depend on the allocator."""
     def register(function):
         PROGRAMS[name] = Program(name, needs, function, short)
         return function
@@ -77,7 +77,8 @@ class Context:
     def run(self, command, **settings):
         """Run a command to its end on the allocator; returns its stdout."""
         settings.setdefault("cwd", self.work)
-        process = measure.run(self.tools, self.allocator, command, self.work, statistics=self.statistics, **settings)
+        process = measure.run(self.tools, self.allocator, command, self.work, statistics=self.statistics,
+                              **settings)
         self._account(process)
         return process.text("stdout")
 
@@ -85,7 +86,8 @@ class Context:
     def serve(self, command, ready, **settings):
         """Start a server on the allocator, yield it once `ready()`, then end it by SIGTERM."""
         settings.setdefault("cwd", self.work)
-        process = measure.Process(self.tools, self.allocator, command, self.work, statistics=self.statistics, **settings)
+        process = measure.Process(self.tools, self.allocator, command, self.work, statistics=self.statistics,
+                                  **settings)
         try:
             measure.wait_until(lambda: ready() or not process.running(), 60, command[0])
             if not process.running():
@@ -111,7 +113,8 @@ class Context:
                                 stdin=settings.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, timeout=300, **settings)
         if result.returncode != 0:
-            raise measure.Failure(f"{command[0]}: exit status {result.returncode}: {result.stderr.decode()[-500:]}")
+            end = result.stderr.decode(errors="replace")[-500:]
+            raise measure.Failure(f"{command[0]}: exit status {result.returncode}: {end}")
         return result.stdout
 
     def write(self, name, text, directory=None):

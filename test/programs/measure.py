@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Run a program on a chosen allocator; report time, peak RSS and page faults, and prove which malloc served it.
+"""Run a program on a chosen allocator; report time, peak RSS and page faults; prove which malloc served it.
 
-Two small C files help: launcher.c (peak RSS and CPU of the program's whole tree, free of the caller's own) and
-witness.c (preloaded everywhere: names the file that `malloc` resolves to, from /proc/self/maps). The counters are the
-second proof: our library prints `mimalloc: served: blocks=N bytes=M pid=P` at exit when MIMALLOC_SHOW_STATS is set,
-and for any other allocator the witness tells how many bytes glibc's heap holds.
+Two small C files help: launcher.c (peak RSS and CPU of the program's whole tree, free of the caller's own)
+and witness.c (preloaded everywhere: names the file that `malloc` resolves to, from /proc/self/maps). The
+counters are the second proof: our library prints `mimalloc: served: blocks=N bytes=M pid=P` at exit when
+MIMALLOC_SHOW_STATS is set, and of any other allocator the witness tells how many bytes glibc's heap holds.
 """
 
 import contextlib
@@ -18,8 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVED = re.compile(rb"mimalloc: served: blocks=(\d+) bytes=(\d+) pid=(\d+)")
-# glibc's loader and a few early calls may use glibc's heap before a preloaded malloc is bound; a program never stays
-# below this on glibc's malloc: its first heap extension alone is 132 KiB.
+# No program stays below this on glibc's malloc: its first extension of the heap alone is 132 KiB.
 GLIBC_IDLE_BYTES = 64 * 1024
 
 
@@ -58,8 +57,9 @@ class Tools:
         if compiler is None:
             raise Failure("no C compiler for launcher.c and witness.c")
         flags = compiler.split() + ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
-        for source, target, extra in (("launcher.c", self.launcher, []),
-                                      ("witness.c", self.witness, ["-shared", "-fPIC", "-fplt", "-fno-builtin", "-Wl,-z,now"])):
+        library = ["-shared", "-fPIC", "-fplt", "-fno-builtin", "-Wl,-z,now"]
+        for target, extra in ((self.launcher, []), (self.witness, library)):
+            source = os.path.splitext(os.path.basename(target))[0] + ".c"
             subprocess.run(flags + extra + [os.path.join(HERE, source), "-o", target, "-ldl"], check=True)
 
 
@@ -210,8 +210,8 @@ class Process:
                 for blocks, size, pid in SERVED.findall(self.text("stderr"))}
 
     def prove(self, killed=False):
-        """Raise unless the allocator served every process of the tree; return a Proof. A program that a signal killed
-        leaves the evidence of its start only: the mapped file that its calls of malloc go to."""
+        """Raise unless the allocator served every process of the tree; return a Proof. A program that a
+        signal killed leaves the evidence of its start only: the file that its calls of malloc go to."""
         return Proof(self, killed)
 
 
@@ -225,7 +225,8 @@ class Proof:
         for _, pid, program, provider, libraries, glibc in process.witnesses():
             right = os.path.realpath(provider) == expected if expected else self.is_libc(provider)
             if not right:
-                raise Failure(f"{program} (pid {pid}) runs on the malloc of {provider}, not of {expected or 'libc'}")
+                raise Failure(f"{program} (pid {pid}) runs on the malloc of {provider}, "
+                              f"not of {expected or 'libc'}")
             self.processes.add(pid)
             self.provider = provider
             self.mapped.update(name for name in libraries.split(",") if name)
@@ -245,7 +246,7 @@ class Proof:
     def _count(self, process, expected):
         if expected is None:
             if self.glibc <= GLIBC_IDLE_BYTES:
-                raise Failure(f"{process.command[0]}: glibc's heap holds {self.glibc} bytes: it did not serve")
+                raise Failure(f"{process.command[0]}: glibc's heap holds only {self.glibc} bytes")
             return
         if not (process.statistics and process.allocator.counts):
             return

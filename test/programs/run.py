@@ -3,11 +3,12 @@
 """Run real programs on the system's malloc and on preloaded allocators; compare results, time and peak RSS.
 
   run.py --lib build/libmimalloc.so                       the short set, once
-  run.py --lib PATH --set full --rounds 5 --json out.json medians of five interleaved rounds after a warm-up round
+  run.py --lib PATH --set full --rounds 5 --json out.json medians of five interleaved rounds after a warm-up
   run.py --lib ours=PATH --lib other=PATH --only gcc      several allocators side by side
 
-Every run proves which malloc served it (see measure.py). The first round is the proof round, with our statistics
-switched on; with more than one round it is not timed. Exit status: 0 all good, 1 something failed, 77 all skipped.
+Every run proves which malloc served it (see measure.py). The first round is the proof round, with our
+statistics switched on; with more than one round it is not timed.
+Exit status: 0 all good, 1 something failed, 77 all skipped.
 """
 
 import argparse
@@ -31,14 +32,19 @@ SKIPPED = 77
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lib", action="append", default=[], metavar="[NAME=]PATH", help="a library to preload")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lib", action="append", default=[], metavar="[NAME=]PATH",
+                        help="a library to preload (repeatable)")
     parser.add_argument("--set", choices=("short", "full"), default="short", help="size of the workloads")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this program (repeatable)")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME",
+                        help="only this program (repeatable)")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="timed rounds; the median counts")
     parser.add_argument("--json", metavar="FILE", help="also write everything measured to FILE")
-    parser.add_argument("--no-skip", action="store_true", help="an absent program is a failure (implied by CI=true)")
-    parser.add_argument("--require-counters", action="store_true", help="the first library must print our counters")
+    parser.add_argument("--no-skip", action="store_true",
+                        help="an absent program is a failure (implied by CI=true)")
+    parser.add_argument("--require-counters", action="store_true",
+                        help="the first library must print our counters")
     parser.add_argument("--keep", metavar="DIR", help="work in DIR and keep it")
     parser.add_argument("--list", action="store_true", help="print the programs' names and exit")
     options = parser.parse_args()
@@ -58,7 +64,7 @@ def allocators_of(options, tools):
         allocator = Allocator(name or ("preloaded" if len(options.lib) == 1 else f"lib{number + 1}"), path)
         chosen.append(allocator.probe(tools))
     if options.require_counters and not chosen[1].counts:
-        raise Failure(f"{chosen[1].path} does not print `mimalloc: served:` at exit with MIMALLOC_SHOW_STATS=1")
+        raise Failure(f"{chosen[1].path}: no line `mimalloc: served:` at exit with MIMALLOC_SHOW_STATS=1")
     return chosen
 
 
@@ -142,8 +148,9 @@ def record_of(session, failures):
         row["digest"] = session.digests.get(allocator.name)
         row["failure"] = failures.get(allocator.name)
         if proof:
-            row["proof"] = {"malloc": proof.provider, "processes": len(proof.processes), "blocks": proof.blocks,
-                            "bytes": proof.bytes, "glibc_heap": proof.glibc, "mapped": sorted(proof.mapped)}
+            row["proof"] = {"malloc": proof.provider, "processes": len(proof.processes),
+                            "blocks": proof.blocks, "bytes": proof.bytes, "glibc_heap": proof.glibc,
+                            "mapped": sorted(proof.mapped)}
             row["proof_text"] = proof.text()
         rows[allocator.name] = row
     base = rows["system"]
@@ -158,9 +165,10 @@ def print_rows(name, rows):
     print(f"{name}: digest {(rows['system'].get('digest') or 'none')[:12]}")
     for allocator, row in rows.items():
         if row.get("cpu") is not None:
-            ratio = f"{row['cpu_ratio']:6.3f} x {row['peak_ratio']:6.3f} x" if allocator != "system" else " " * 17
-            print(f"  {allocator:<12} cpu {row['cpu']:7.3f} s +-{row['cpu_spread']:4.0%}  wall {row['wall']:7.3f} s  "
-                  f"peak {row['peak_kib'] / 1024:8.1f} MiB  faults {row['faults']:9,.0f}  {ratio}")
+            ratio = f"  {row['cpu_ratio']:6.3f} x {row['peak_ratio']:6.3f} x" if allocator != "system" else ""
+            print(f"  {allocator:<12} cpu {row['cpu']:7.3f} s +-{row['cpu_spread']:4.0%}  "
+                  f"wall {row['wall']:7.3f} s  peak {row['peak_kib'] / 1024:8.1f} MiB  "
+                  f"faults {row['faults']:9,.0f}{ratio}")
         if row.get("proof_text"):
             print(f"  {'':<12} proof: {row['proof_text']}")
         if row.get("failure"):
@@ -174,7 +182,8 @@ def geometric_mean(values):
 
 def print_means(records, allocators):
     for allocator in allocators[1:]:
-        rows = [record[allocator.name] for record in records.values() if "cpu_ratio" in record[allocator.name]]
+        rows = [record[allocator.name] for record in records.values()]
+        rows = [row for row in rows if "cpu_ratio" in row]
         if rows:
             print(f"geometric mean of {len(rows)} programs, {allocator.name} / system: "
                   f"cpu {geometric_mean([row['cpu_ratio'] for row in rows]):.3f} x, "
@@ -207,8 +216,8 @@ def run_all(options, directory):
     print_means(records, allocators)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"set": options.set, "rounds": options.rounds, "programs": records, "skipped": skipped,
-                       "libraries": {allocator.name: allocator.path for allocator in allocators}}, file, indent=1)
+            json.dump({"set": options.set, "rounds": options.rounds, "skipped": skipped, "programs": records,
+                       "libraries": {each.name: each.path for each in allocators}}, file, indent=1)
     return records, failed, skipped
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Servers under load. The clients run on the system's malloc and are not measured; sockets are Unix sockets, so that
-any number of tests may run at once."""
+"""Servers under load. The clients run on the system's malloc and are not measured; sockets are Unix sockets,
+so that any number of tests may run at once."""
 
 import contextlib
 import hashlib
@@ -59,7 +59,8 @@ def redis(context):
                "--enable-debug-command", "local", "--daemonize", "no"]
     with context.serve(command, lambda: accepts(path), preload_libc=True):
         load = context.client(["redis-benchmark", "-s", path, "-q", "-c", "20", "-P", "8", "-r", "100000",
-                               "-n", context.pick(60000, 600000), "-t", "set,get,lpush,rpop,sadd,hset,zadd,lrange_100"])
+                               "-n", context.pick(60000, 600000),
+                               "-t", "set,get,lpush,rpop,sadd,hset,zadd,lrange_100"])
         if load.count(b"requests per second") < 8:
             raise Failure(f"redis-benchmark says {load!r}")
         context.client(["redis-cli", "-s", path, "FLUSHALL"])
@@ -81,9 +82,11 @@ POSTGRES_QUERIES = """
 SELECT count(*), sum(abalance) FROM pgbench_accounts;
 SELECT aid, abalance FROM pgbench_accounts WHERE abalance <> 0 ORDER BY aid;
 SELECT tid, tbalance FROM pgbench_tellers ORDER BY tid;
-SELECT bid, bbalance, (SELECT sum(tbalance) FROM pgbench_tellers t WHERE t.bid = b.bid) FROM pgbench_branches b ORDER BY 1;
+SELECT bid, bbalance, (SELECT sum(tbalance) FROM pgbench_tellers t WHERE t.bid = b.bid)
+  FROM pgbench_branches b ORDER BY 1;
 SELECT count(*), sum(delta) FROM pgbench_history;
-CREATE TABLE word AS SELECT i, md5(i::text) AS w, repeat(chr(97 + i % 26), i % 200) AS t FROM generate_series(1, 40000) i;
+CREATE TABLE word AS
+  SELECT i, md5(i::text) AS w, repeat(chr(97 + i % 26), i % 200) AS t FROM generate_series(1, 40000) i;
 SELECT substr(w, 1, 2), count(*), max(t), md5(string_agg(w, ',' ORDER BY i)) FROM word GROUP BY 1 ORDER BY 1;
 SELECT md5(json_agg(json_build_object('i', a.i, 'w', b.w) ORDER BY a.i, b.i)::text)
   FROM word a JOIN word b ON substr(a.w, 1, 4) = substr(b.w, 29, 4);
@@ -101,17 +104,18 @@ def postgresql(context):
         shutil.chown(context.work, user)
     context.run([find("initdb"), "-D", cluster, "-A", "trust", "-U", "tester", "--no-sync", "--no-locale",
                  "--encoding=UTF8"], **settings)
-    server = [find("postgres"), "-D", cluster, "-k", context.work, "-c", "listen_addresses=", "-c", "fsync=off",
-              "-c", "autovacuum=off", "-c", "shared_buffers=32MB", "-c", "jit=off"]
+    server = [find("postgres"), "-D", cluster, "-k", context.work, "-c", "listen_addresses=",
+              "-c", "fsync=off", "-c", "autovacuum=off", "-c", "shared_buffers=32MB", "-c", "jit=off"]
     client = ["-h", context.work, "-U", "tester"]
-    with context.serve(server, lambda: accepts(os.path.join(context.work, ".s.PGSQL.5432")), **settings) as process:
+    path = os.path.join(context.work, ".s.PGSQL.5432")
+    with context.serve(server, lambda: accepts(path), **settings) as process:
         for _ in range(200):
             if b"ready to accept connections" in process.text("stderr"):
                 break
             threading.Event().wait(0.05)
         context.client([find("pgbench"), *client, "-i", "-q", "-s", context.pick(1, 4), "postgres"])
-        context.client([find("pgbench"), *client, "-n", "-c", "4", "-j", "2", "--random-seed=7", "-M", "prepared",
-                        "-t", context.pick(400, 4000), "postgres"])
+        context.client([find("pgbench"), *client, "-n", "-c", "4", "-j", "2", "--random-seed=7",
+                        "-M", "prepared", "-t", context.pick(400, 4000), "postgres"])
         context.client([find("pgbench"), *client, "-n", "-c", "4", "-C", "-S", "--random-seed=7",
                         "-t", context.pick(20, 200), "postgres"])
         return context.client([find("psql"), *client, "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1",
@@ -168,9 +172,11 @@ def memcached(context):
     path = os.path.join(context.work, "s")
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     os.chmod(context.work, 0o777)
-    command = [find("memcached"), "-s", path, "-a", "777", "-t", "4", "-m", "256", "-o", "no_lru_crawler", *user]
+    command = [find("memcached"), "-s", path, "-a", "777", "-t", "4", "-m", "256", "-o", "no_lru_crawler",
+               *user]
+    count = context.pick(5000, 40000)
     with context.serve(command, lambda: accepts(path)):
-        return b"\n".join(in_parallel(4, lambda number: memcached_client(path, number, context.pick(5000, 40000))))
+        return b"\n".join(in_parallel(4, lambda number: memcached_client(path, number, count)))
 
 
 # nginx: static files, compression, includes and rewriting, over kept-alive and short connections.
@@ -241,8 +247,9 @@ def nginx(context):
     path = os.path.join(context.work, "s")
     command = [find("nginx"), "-p", context.work, "-e", "stderr", "-c",
                context.write("nginx.conf", text), "-g", "daemon off;"]
+    count = context.pick(1500, 12000)
     with context.serve(command, lambda: accepts(path)):
-        return b"\n".join(in_parallel(4, lambda number: nginx_client(path, number, context.pick(1500, 12000))))
+        return b"\n".join(in_parallel(4, lambda number: nginx_client(path, number, count)))
 
 
 @prepares("nginx")

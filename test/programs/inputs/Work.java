@@ -13,7 +13,9 @@ import java.util.zip.Deflater;
 public class Work {
   static long part(int seed) {
     TreeMap<String, List<Integer>> map = new TreeMap<>();
-    for (int n = 0; n < 30000; n++) map.computeIfAbsent("key" + (n * 7919L + seed) % 997, k -> new ArrayList<>()).add(n);
+    for (int n = 0; n < 30000; n++) {
+      map.computeIfAbsent("key" + (n * 7919L + seed) % 997, k -> new ArrayList<>()).add(n);
+    }
     CRC32 sum = new CRC32();
     map.forEach((key, list) -> sum.update((key + list.size() + list.get(0)).getBytes()));
     byte[] output = new byte[200000];

@@ -7,7 +7,9 @@ const zlib = require('zlib');
 const hash = crypto.createHash('sha256');
 for (let turn = 0; turn < Number(process.argv[2]); turn++) {
   const records = [];
-  for (let n = 0; n < 8000; n++) records.push({ id: n, name: `record ${n * 7919 % 1013}`, list: [n, n % 7, `${n}`] });
+  for (let n = 0; n < 8000; n++) {
+    records.push({ id: n, name: `record ${n * 7919 % 1013}`, list: [n, n % 7, `${n}`] });
+  }
   const text = JSON.stringify(records);
   const groups = new Map();
   for (const record of JSON.parse(text)) {

@@ -4,7 +4,8 @@
 for ($turn = 0; $turn < (int)$argv[1]; $turn++) {
   $records = [];
   for ($n = 0; $n < 20000; $n++) {
-    $records[] = ["id" => $n, "name" => "record " . ($n * 7919 % 1013), "tags" => ["t" . $n % 7, "u" . $n % 11]];
+    $name = "record " . ($n * 7919 % 1013);
+    $records[] = ["id" => $n, "name" => $name, "tags" => ["t" . $n % 7, "u" . $n % 11]];
   }
   $text = json_encode($records);
   $groups = [];

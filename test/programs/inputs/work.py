@@ -26,8 +26,9 @@ def dict_round(count):
 
 
 def ast_round(count):
-    lines = [f"def f{n}(a, b={n}):\n  c = [x * {n} for x in range(b) if x % 3]\n  return {{'s': sum(c), 'a': a}}\n"
-             for n in range(count)]
+    lines = [f"def f{n}(a, b={n}):\n"
+             f"  c = [x * {n} for x in range(b) if x % 3]\n"
+             "  return {'s': sum(c), 'a': a}\n" for n in range(count)]
     tree = ast.parse("".join(lines))
     compile(tree, "generated", "exec")
     return zlib.crc32(ast.unparse(tree).encode())
