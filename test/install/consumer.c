@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A user's program.  It has functions with names like our internal ones, which must not clash, and uses a block of the
-   replaced malloc with the library's own functions, which must know it. */
+/* A user's program.  It has functions with names like our internal ones, which must not clash.  Its malloc is
+   ours when a block of it lies beside one of the library's own function, and that function's kin take it. */
 #include <mimalloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,13 @@ int window_init(int x) { return x + 2; }
 
 int main(void) {
   char* const text = malloc(100);
-  if (text == NULL) return 1;
+  char* const neighbour = mi_malloc(100);
+  if (text == NULL || neighbour == NULL) return 1;
   memset(text, 'x', 100);
-  const bool ours = mi_is_in_heap_region(text) && mi_usable_size(text) >= 100;
+  const uintptr_t distance = (uintptr_t)text ^ (uintptr_t)neighbour;
+  const bool ours = distance < 64 * 1024 && mi_usable_size(text) >= 100;
   mi_free(text);
+  free(neighbour);
   printf("malloc is ours: %s\n", ours && page_free(1) == 2 && window_init(1) == 3 ? "yes" : "no");
   return 0;
 }
