@@ -25,7 +25,7 @@
 #include "base/atomics.h"
 #include "snapshot.h"
 
-enum { STACK_SIZE = 256 * 1024, RANGES = 64, TLS_MAX = 4096, WORDS = 8192, MAIN = -1 };
+enum { STACK_SIZE = 256 * 1024, RANGES = 64, TLS_MAX = 4096, WORDS = 8192, EXECUTION_SECONDS = 3, MAIN = -1 };
 
 typedef struct operation_s {
   const volatile void* where; /* the word; NULL: the thread has ended */
@@ -435,6 +435,7 @@ static void explore_all(void) {
   self->result = (explore_result_t){0, 0, 0, 0};
   self->replayed = 0;
   do {
+    alarm(EXECUTION_SECONDS); /* a structure that became a ring is walked for ever */
     const bool complete = execute();
     if (self->depth > self->result.deepest) self->result.deepest = self->depth;
     if (!complete) {
@@ -446,6 +447,7 @@ static void explore_all(void) {
     self->verifying = false;
     self->result.executions++;
   } while (backtrack());
+  alarm(0);
 }
 
 static double seconds(void) {

@@ -17,19 +17,20 @@
 #include "scenario.h"
 #include "thread/thread.h"
 
-enum { SIZE = 8192, PAGE_BLOCKS = 8, BLOCKS = PAGE_BLOCKS + 1, EXTRA = 9 };
+enum { SIZE = 8192, PAGE_BLOCKS = 8, BLOCKS = 2 * PAGE_BLOCKS + 1, EXTRA = 9 };
 
 typedef struct slot_s {
   uint64_t* block;
   bool live;
 } slot_t;
 
-static slot_t slot[BLOCKS];                       /* 0 .. 7: one page, that is full; 8: the next page */
+static slot_t slot[BLOCKS];                       /* 0 .. 7: one page, that is full; 8 .. 15: the next page; 16 */
 static slot_t extra[EXPLORE_THREADS * EXTRA];     /* allocated by the programs */
 static int extras[EXPLORE_THREADS];
 static mi_heap_t* heap;                       /* NULL: the main heap */
 
 static bool exited[EXPLORE_THREADS];
+static heap_part_t* part_of_0; /* in the main heap */
 
 /* ---- blocks ---- */
 
@@ -85,14 +86,18 @@ static void attach(void) {
   mi_free(p);
 }
 
+static void note_part(void) { part_of_0 = thread_self->part; }
+
 static void prepare(void) {
   if (!window_init()) abort();
   explorer_ignore(&memory_counters, sizeof(memory_counters));
   for (int t = 0; t < EXPLORE_THREADS; t++) explorer_as_thread(t, attach);
+  explorer_as_thread(0, note_part);
+  mi_option_set(mi_option_purge_delay, -1); /* purging is explored in slices.c */
 }
 
-static void fill(void) {
-  for (size_t i = 0; i < BLOCKS; i++) {
+static void fill_to(size_t count) {
+  for (size_t i = 0; i < count; i++) {
     void* const p = heap == NULL ? mi_malloc(SIZE) : mi_heap_malloc(heap, SIZE);
     if (p == NULL) abort();
     write_block(&slot[i], p);
@@ -107,6 +112,8 @@ static void fill(void) {
   explorer_label(&((page_t*)(uintptr_t)page)->heap, 8, "heap");
 }
 
+static void fill(void) { fill_to(PAGE_BLOCKS + 1); }
+static void fill_two_pages(void) { fill_to(BLOCKS); }
 static void leave(void) { thread_exit(); }
 static void free_all_but_two(void) {
   for (size_t i = 2; i < BLOCKS; i++) free_slot(&slot[i]);
@@ -119,6 +126,10 @@ static void free_remote_ones(void) {
 static void owned_by_0(void) {
   prepare();
   explorer_as_thread(0, fill);
+}
+static void owned_by_0_two_full(void) {
+  prepare();
+  explorer_as_thread(0, fill_two_pages);
 }
 static void owned_by_0_two_left(void) {
   owned_by_0();
@@ -184,10 +195,6 @@ static void exit_thread(void) {
   exited[explorer_thread()] = true;
 }
 static void delete_heap(void) { mi_heap_delete(heap); }
-static void delete_heap_malloc(void) {
-  mi_heap_delete(heap);
-  allocate(NULL);
-}
 static void big_block(void) {
   uint64_t* const p = mi_malloc(200 * 1024);
   expect(p != NULL);
@@ -198,6 +205,10 @@ static void big_block_kept(void) {
   uint64_t* const p = mi_malloc(200 * 1024);
   expect(p != NULL && !is_live(p));
   write_block(&extra[explorer_thread() * EXTRA], p);
+}
+static void free_0_8(void) { /* of two full pages: two signals */
+  free_slot(&slot[0]);
+  free_slot(&slot[PAGE_BLOCKS]);
 }
 static void free_1_2_7(void) {
   free_slot(&slot[1]);
@@ -224,6 +235,7 @@ static void collect_all(void) {
 
 static void verify_nothing_lost(void) {
   check_blocks();
+  expect(!exited[0] || load_relaxed(&part_of_0->delayed) == 0); /* what reached a dead part went on */
   explorer_as_thread(1, free_rest);
   for (int t = 0; t < EXPLORE_THREADS; t++) explorer_as_thread(t, collect_exit);
   explorer_as_thread(2, collect_all);
@@ -258,9 +270,10 @@ static const explore_t scenarios[] = {
     REDUCED("heap-reclaim-two", abandoned_with_room, malloc_1, malloc_1, verify_nothing_lost),
     REDUCED("heap-free-two", abandoned_full, free_0, free_1, verify_nothing_lost),
     REDUCED("heap-delete", heap_of_0, delete_heap, free_0_1, verify_nothing_lost),
-    REDUCED("heap-delete-abandoned", heap_of_2_abandoned, delete_heap_malloc, free_0_1, verify_nothing_lost),
+    REDUCED("heap-delete-abandoned", heap_of_2_abandoned, delete_heap, free_0_1, verify_nothing_lost),
     REDUCED("heap-delete-owner", heap_of_1, delete_heap, malloc_collect, verify_nothing_lost),
-    REDUCED("heap-big", owned_by_0, big_block, big_block_kept, verify_nothing_lost),
+    REDUCED("heap-delayed-two", owned_by_0_two_full, collect, free_0_8, verify_nothing_lost),
+    {"heap-big", EXPLORE_BOUNDED, 2, 2, 0, owned_by_0, {big_block, big_block_kept, NULL}, verify_nothing_lost},
     BOUNDED("heap-delayed-3", owned_by_0, malloc_2, free_0, free_1, verify_owner_knows),
     BOUNDED("heap-exit-3", owned_by_0, exit_thread, free_0, free_1_2_7, verify_nothing_lost),
     BOUNDED("heap-reclaim-3", abandoned_with_room, malloc_1, free_0, free_1, verify_nothing_lost),

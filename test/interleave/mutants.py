@@ -65,14 +65,10 @@ MUTANTS = {
     "purge-without-claiming": (PURGE, "slices", "slices-purge", [
         ("if (segment_claim_bits(segment, run)) {", "{"),
     ]),
-    "refute-hint-without-second-look": (SUMMARY, "slices", "slices-release slices-purge-release slices-claim-dirty", [
+    "refute-hint-without-second-look": (SUMMARY, "slices", "slices-refute", [
         ("if (summary_holds(kind, segment)) raise(kind, 0, segment);", ""),
     ]),
-    "abandoned-pop-without-version": (ABANDON, "heap", "heap-pop-aba-3 heap-reclaim-3", [
-        ("const uint64_t next = (head & ~INDEX_MASK) + VERSION_ONE + load_relaxed(&page->abandoned_next);",
-         "const uint64_t next = (head & ~INDEX_MASK) + load_relaxed(&page->abandoned_next);"),
-    ]),
-    "linked-without-exchange": (ABANDON, "heap", "heap-free-two heap-exit heap-exit-last", [
+    "linked-without-exchange": (ABANDON, "heap", "heap-exit", [
         ("if (exchange_acq_rel(&page->linked, 1u) != 0) return;",
          "if (load_acquire(&page->linked) != 0) return;"
          "store_release(&page->linked, 1u);"),
@@ -80,7 +76,7 @@ MUTANTS = {
     "dead-part-not-drained": (DELAYED, "heap", "heap-exit heap-exit-3", [
         ("if (!live) drain_dead(part);", "if (part == NULL) drain_dead(part);"),
     ]),
-    "delayed-take-without-exchange": (DELAYED, "heap", "heap-delayed heap-delayed-3 heap-delayed-collect", [
+    "delayed-take-without-exchange": (DELAYED, "heap", "heap-delayed-two", [
         ("return (block_t*)exchange_acq_rel(&part->delayed, 0);",
          "block_t* const list = (block_t*)load_acquire(&part->delayed);"
          "store_release(&part->delayed, 0);"

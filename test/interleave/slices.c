@@ -90,6 +90,14 @@ static void dirty_window(void) {
   slices_release(c.slice, c.count);
 }
 
+/* A purge delay has passed: what was young has become old, and the next visit purges it. */
+static void aged_window(void) {
+  dirty_window();
+  os_still_clock += 100000;
+  purge_due();
+  if (segment_dirty(0) == 0) abort();
+}
+
 /* Thread 0 holds the first free slice, thread 1 the third. */
 static void held_window(void) {
   dirty_window();
@@ -135,10 +143,8 @@ static void extend_kept(void) { /* into the slice between the two that are held 
 }
 static void purge(void) { purge_all(); }
 static void purge_aged(void) {
-  for (int period = 0; period < 2; period++) { /* what was young becomes old, what is old goes */
-    os_still_clock += 100000;
-    purge_due();
-  }
+  os_still_clock += 100000;
+  purge_due();
 }
 
 /* ---- what must hold ---- */
@@ -168,6 +174,7 @@ static void verify_free(void) {
 }
 
 static void verify_kept(void) {
+  verify_hints();
   for (int t = 0; t < EXPLORE_THREADS; t++) {
     for (size_t s = kept[t].slice; s < kept[t].slice + kept[t].count; s++) {
       const uint64_t* const words = window_address(s);
@@ -179,11 +186,10 @@ static void verify_kept(void) {
   verify_free();
 }
 
-/* After a purge with nobody in the way, nothing dirty is left behind. */
-static void verify_purged(void) {
-  purge_all();
-  expect(memory_stats().dirty == 0);
-  verify_free();
+/* The claimed slice apart, all that was old has gone. */
+static void verify_aged(void) {
+  expect(segment_dirty(0) == 0);
+  verify_kept();
 }
 
 static const explore_t scenarios[] = {
@@ -193,9 +199,10 @@ static const explore_t scenarios[] = {
     {"slices-keep", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {keep_two_of_four, keep_two_of_four, NULL}, verify_kept},
     {"slices-release", EXPLORE_REDUCED, 2, 0, 0, held_window, {release_kept, release_kept, NULL}, verify_free},
     {"slices-extend", EXPLORE_REDUCED, 2, 0, 0, held_window, {extend_kept, release_kept, NULL}, verify_free},
+    {"slices-refute", EXPLORE_REDUCED, 2, 0, 0, held_window, {two, release_kept, NULL}, verify_kept},
     {"slices-purge", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {purge, keep_one, NULL}, verify_kept},
     {"slices-purge-release", EXPLORE_REDUCED, 2, 0, 0, held_window, {release_kept, purge, NULL}, verify_kept},
-    {"slices-purge-aged", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {purge_aged, one, NULL}, verify_purged},
+    {"slices-purge-aged", EXPLORE_REDUCED, 2, 0, 0, aged_window, {purge_aged, keep_one, NULL}, verify_aged},
     {"slices-claim-3", EXPLORE_BOUNDED, 3, 2, 0, dirty_window, {one, keep_one, keep_one}, verify_kept},
     {"slices-purge-3", EXPLORE_BOUNDED, 3, 2, 0, dirty_window, {purge, keep_one, keep_one}, verify_kept},
 };

@@ -112,6 +112,7 @@ void snapshot_init(void (*crashed)(int)) {
   sigaction(SIGABRT, &action, NULL);
   sigaction(SIGFPE, &action, NULL);
   sigaction(SIGILL, &action, NULL);
+  sigaction(SIGALRM, &action, NULL);
   dl_iterate_phdr(add_executable, NULL);
 }
 
