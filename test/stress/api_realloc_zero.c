@@ -45,8 +45,10 @@ static void edges(void) {
   const size_t most = hidden;
   char* p = (char*)mi_realloc(NULL, 10);
   CHECK(p != NULL, "realloc(NULL) allocates");
-  p = (char*)mi_realloc(p, 0);
-  CHECK(p != NULL, "mi_realloc(p, 0) gives a fresh small block");
+  static void* volatile small;
+  small = mi_realloc(p, 0);
+  p = (char*)small;
+  CHECK(p != NULL && mi_usable_size(p) >= 8, "mi_realloc(p, 0) gives a fresh small block");
   strcpy(p, "seven77");
   CHECK(mi_realloc(p, most) == NULL && strcmp(p, "seven77") == 0, "a failed realloc leaves the block");
   CHECK(mi_reallocn(p, most / 2, 4) == NULL && strcmp(p, "seven77") == 0, "an overflowing one, too");

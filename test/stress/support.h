@@ -150,7 +150,16 @@ static inline size_t rss_bytes(void) { return statm_bytes(1); }
 static inline size_t address_space_bytes(void) { return statm_bytes(0); }
 
 #ifndef MALLOC_ONLY
-static inline size_t reserved_bytes(void) { return address_space_bytes(); }
+static inline void find_reserved(const char* line, void* bytes) {
+  const char* const at = strstr(line, "reserved ");
+  if (at != NULL) *(size_t*)bytes = (size_t)strtoul(at + strlen("reserved "), NULL, 10);
+}
+/* Address space that the allocator holds, of its own count. */
+static inline size_t reserved_bytes(void) {
+  size_t bytes = 0;
+  mi_stats_print_out(&find_reserved, &bytes);
+  return bytes;
+}
 /* Bytes in pages, of the allocator's own count. */
 static inline size_t committed_bytes(void) {
   size_t committed = 0;

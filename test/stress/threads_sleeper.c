@@ -46,7 +46,8 @@ static void one_size(size_t size, size_t total) {
     memset(blocks[i], 2, size);
   }
   const size_t again = reserved_bytes();
-  if (HAVE_MI) CHECK(again <= reserved, "blocks of %zu bytes: %zu KiB more reserved", size, (again - reserved) / KIB);
+  const size_t stack = 16 * MIB; /* the sleeper's, as libc maps it */
+  if (HAVE_MI) CHECK(again <= reserved + stack, "blocks of %zu bytes: %zu KiB more reserved", size, again / KIB);
   for (size_t i = 0; i < count; i++) t_free(blocks[i]);
 }
 
