@@ -26,6 +26,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INC
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/mimalloc-config.cmake.in mimalloc-config.cmake
   INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(mimalloc-config-version.cmake COMPATIBILITY SameMajorVersion)
+file(RELATIVE_PATH package_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/mimalloc.pc.in mimalloc.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mimalloc-config.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/mimalloc-config-version.cmake DESTINATION ${package_dir})
