@@ -39,7 +39,8 @@ static void texts(void** state) {
   expect_same("%s%s%s", "", "a", "");
   expect_same("%p", (void*)state);
   char text[16];
-  format_text(text, sizeof(text), "%s", (const char*)NULL);
+  const char* volatile nothing = NULL;
+  format_text(text, sizeof(text), "%s", nothing);
   assert_string_equal(text, "(null)");
 }
 
