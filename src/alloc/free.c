@@ -9,8 +9,6 @@
 #include "memory/purge.h"
 #include "page/remote.h"
 
-enum { RECLAIM_QUEUE_MAX = 4 }; /* a thread that holds this many pages of a class takes no more by freeing */
-
 /* ---- misuse ---- */
 
 static COLD void report_double_free(const void* p, const page_t* page) {
@@ -44,7 +42,8 @@ static bool own_block_is_free(const page_t* page, const block_t* block) {
   } else if (block->mark != (uintptr_t)page) {
     return false;
   }
-  return page_lists_block(page, block);
+  return page_lists_block(page, block) || remote_lists_block(page, block) ||
+         part_delays_block((heap_part_t*)load_relaxed(&page->part), block);
 }
 
 /* ---- own pages ---- */
@@ -89,7 +88,7 @@ static heap_part_t* reclaiming_part(page_t* page) {
   heap_part_t* const part = thread_find_part(self, heap);
   if (part == NULL) return NULL;
   const bool was_own = load_relaxed(&page->part) == (uintptr_t)part;
-  return was_own || part->queues[page->bin].count < RECLAIM_QUEUE_MAX ? part : NULL;
+  return was_own || part->queues[page->bin].count < QUEUE_RETAIN ? part : NULL;
 }
 
 static bool free_by_reclaim(page_t* page, block_t* block) {

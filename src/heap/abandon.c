@@ -21,7 +21,7 @@
 #include "heap/heap.h"
 #include "page/remote.h"
 
-enum { SWEEP_MIN = 4 }; /* parked pages that are worth a sweep, plus a quarter of the stack */
+enum { SWEEP_MIN = 1 }; /* parked pages that are worth a sweep, plus a quarter of the stack */
 
 #define INDEX_MASK UINT64_C(0xFFFFFFFF)
 #define VERSION_ONE (INDEX_MASK + 1)

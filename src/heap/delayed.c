@@ -60,11 +60,21 @@ void part_drain(heap_part_t* part) {
     page_t* const page = page_of(block);
     next = block_next(page, block);
     if ((load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == part->tag) {
-      part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
+      part_free_delivered((heap_part_t*)load_relaxed(&page->part), page, block);
     } else {
       heap_free_remote(page, block);
     }
   }
+}
+
+bool part_delays_block(heap_part_t* part, const block_t* block) {
+  for (const block_t* listed = (const block_t*)load_acquire(&part->delayed); listed != NULL;) {
+    if (listed == block) return true;
+    const page_t* const page = page_of(listed);
+    if (page == NULL) return false;
+    listed = block_next(page, listed);
+  }
+  return false;
 }
 
 void part_die(heap_part_t* part) {

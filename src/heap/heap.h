@@ -27,7 +27,9 @@ typedef struct mi_theap_s heap_part_t; /* the public mi_theap_t */
 enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
   RETIRE_CADENCES = 16,   /* slow-path visits that an empty last page of its class is kept */
+  RETIRE_BYTES_MAX = 32 * 1024, /* what such a page may have carved */
   FULL_RETAIN = 16,       /* full pages a part keeps when the process has several threads */
+  QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
   HEAP_SEGMENT_BITS = 4096,
 };
 
@@ -86,6 +88,7 @@ void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins
 void part_unfull(heap_part_t* part, page_t* page);
 void part_page_emptied(heap_part_t* part, page_t* page);
 void part_free_local(heap_part_t* part, page_t* page, block_t* block); /* any owned page, block checked */
+void part_free_delivered(heap_part_t* part, page_t* page, block_t* block); /* the same, freed by another thread */
 void part_tick(heap_part_t* part);         /* one cadence: retired pages */
 void part_collect(heap_part_t* part);      /* adopt all remote frees, release all empty pages */
 void part_abandon_all(heap_part_t* part);  /* thread exit: release or abandon every page */
@@ -96,6 +99,7 @@ bool part_is_valid(const heap_part_t* part);
 /* ---- remote and delayed frees (heap/delayed.c) ---- */
 void heap_free_remote(page_t* page, block_t* block);    /* anybody: free a checked block of a page that is not one's own */
 void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
+bool part_delays_block(heap_part_t* part, const block_t* block); /* owner: is it on the list? */
 void part_die(heap_part_t* part);                       /* owner, part without pages: nothing delivered is lost */
 
 /* ---- a heap's pages (anybody) ---- */

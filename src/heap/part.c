@@ -64,18 +64,17 @@ void part_attach(heap_part_t* part, page_t* page) {
   enqueue(part, page);
 }
 
-/* Threads exist: a page that stays full should not wait for this one to come by when others empty it. */
-static void part_give_up(heap_part_t* part) {
-  page_t* const oldest = part->full.first;
-  queue_remove(&part->full, oldest);
-  page_abandon(oldest);
+/* Threads exist: a page that others empty should not have to wait for this one to come by. */
+static void part_give_up(heap_part_t* part, page_t* full) {
+  queue_remove(&part->full, full);
+  page_abandon(full);
 }
 
 static void part_to_full(heap_part_t* part, page_t* page) {
   dequeue(part, page);
   store_relaxed(&page->owner_tag, own_tag(part, page) | CARE_FULL);
   queue_append(&part->full, page);
-  if (part->full.count > FULL_RETAIN && load_relaxed(&heap_threads) > 1) part_give_up(part);
+  if (part->full.count > FULL_RETAIN && load_relaxed(&heap_threads) > 1) part_give_up(part, part->full.first);
 }
 
 void part_unfull(heap_part_t* part, page_t* page) {
@@ -122,7 +121,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
 
 void part_page_emptied(heap_part_t* part, page_t* page) {
   check(page->used == 0);
-  if (part->queues[page->bin].count == 1) {
+  if (part->queues[page->bin].count == 1 && (size_t)page->capacity * page->stride <= RETIRE_BYTES_MAX) {
     page->retire_left = RETIRE_CADENCES;
     part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
     return;
@@ -135,6 +134,16 @@ void part_free_local(heap_part_t* part, page_t* page, block_t* block) {
   page_push_local(page, block);
   if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) part_unfull(part, page);
   if (page->used == 0) part_page_emptied(part, page);
+}
+
+void part_free_delivered(heap_part_t* part, page_t* page, block_t* block) {
+  const bool full = (load_relaxed(&page->owner_tag) & CARE_FULL) != 0;
+  if (full && part->queues[page->bin].count >= QUEUE_RETAIN && load_relaxed(&heap_threads) > 1) {
+    page_push_local(page, block);
+    part_give_up(part, page);
+  } else {
+    part_free_local(part, page, block);
+  }
 }
 
 void part_tick(heap_part_t* part) {

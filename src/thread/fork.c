@@ -57,8 +57,10 @@ static bool tag_is_own(uintptr_t tag, const thread_t* self) {
 }
 
 static void adopt_page(page_t* page, void* self) {
-  if (page_is_single(page)) return;
-  const uintptr_t tag = load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK;
+  const uintptr_t owner = load_relaxed(&page->owner_tag);
+  /* Adopting one page may have released another that the visitor still holds for a page. */
+  if (owner == 0 || owner == TAG_SINGLE) return;
+  const uintptr_t tag = owner & ~(uintptr_t)CARE_MASK;
   const uintptr_t now = (uintptr_t)(thread_generation() << TAG_GENERATION_SHIFT);
   if (remote_claim(page)) {
     page_abandon(page);
@@ -87,8 +89,8 @@ static void adopt_all(thread_t* self, adoption_t adoption) {
   if (adoption == ADOPT_FIRST) {
     const bool alone = load_relaxed(&heap_threads) <= 1;
     store_relaxed(&heap_threads, 1u);
-    purge_after_fork();
-    if (alone) return;
+    /* A scavenger that was purging when the process forked holds slices too. */
+    if (purge_after_fork() == PURGE_INLINE && alone) return;
     memory_after_fork(slices_of_entry);
     heap_visit_all_pages(forget_links, self);
   }
