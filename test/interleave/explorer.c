@@ -3,13 +3,13 @@
    thread that takes it.  An execution replays the nodes it shares with its predecessor, then extends
    them; backtracking picks the deepest node with a thread still to try.
 
-   EXPLORE_REDUCED is source-set dynamic partial order reduction (Abdulla, Aronis, Jonsson, Sagonas 2014).  Two
+   EXPLORE_REDUCED is source-set dynamic partial order reduction (Abdulla, Aronis, Jonsson, Sagonas 2014). Two
    steps conflict when they are on the same word and one of them changed it: two that both left it as it was
    (loads, CASes that failed) give the same in either order.  Conflicts and the order within threads make a
    partial order, kept in vector clocks.  Where a step conflicts with an earlier one of another thread and
-   nothing else orders them, a thread that can begin the reverse order is tried at the earlier node.  Sleep sets
-   leave out a thread whose step was tried at an earlier sibling and conflicts with none since.  Nothing here
-   ever blocks, so any thread that has not ended can be tried anywhere. */
+   nothing else orders them, a thread that can begin the reverse order is tried at the earlier node.  Sleep
+   sets leave out a thread whose step was tried at an earlier sibling and conflicts with none since.  Nothing
+   here ever blocks, so any thread that has not ended can be tried anywhere. */
 #include "explorer.h"
 
 #include <link.h>
@@ -34,7 +34,7 @@ typedef struct operation_s {
 
 typedef struct node_s {
   operation_t next[EXPLORE_THREADS];
-  unsigned clock[EXPLORE_THREADS]; /* steps of each thread that happen before (or are) this one */
+  unsigned clock[EXPLORE_THREADS];     /* steps of each thread that happen before (or are) this one */
   unsigned enabled, todo, done, sleep; /* sets of threads */
   unsigned wrote; /* threads whose step from here, or whose sleeping step, changed its word */
   int chosen, preemptions;
@@ -110,7 +110,8 @@ static void print_schedule(void) {
 static void finish_failed(void) {
   if (self->program != NULL) {
     fprintf(stderr, "explorer: %s: schedule of execution %llu (sites for addr2line):\n",
-            self->program->name == NULL ? "?" : self->program->name, (unsigned long long)self->result.executions + 1);
+            self->program->name == NULL ? "?" : self->program->name,
+            (unsigned long long)self->result.executions + 1);
     print_schedule();
   }
   if (self->verdict == EXPECT_FAILURE) printf("explorer: failed, as a mutant must\n");
@@ -150,8 +151,8 @@ static int find_tls(struct dl_phdr_info* info, size_t size, void* data) {
 
 static void init(void) {
   if (self != NULL) return;
-  explorer_t* const e =
-      mmap(NULL, sizeof(explorer_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  explorer_t* const e = mmap(NULL, sizeof(explorer_t), PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (e == MAP_FAILED) abort();
   e->current = MAIN;
   self = e;
@@ -187,9 +188,13 @@ void explorer_as_thread(int index, void (*action)(void)) {
   tls_switch(self->coroutine[index].tls, self->main_tls);
 }
 
-bool explorer_executes(void) { return self != NULL && self->executes; }
+bool explorer_executes(void) {
+  return self != NULL && self->executes;
+}
 
-int explorer_thread(void) { return self == NULL ? MAIN : self->current; }
+int explorer_thread(void) {
+  return self == NULL ? MAIN : self->current;
+}
 
 static void coroutine_main(void) {
   const int t = self->current;
@@ -249,7 +254,9 @@ static unsigned sharers(const volatile void* where, int t) {
   }
 }
 
-static bool has(unsigned threads, int t) { return (threads >> t & 1) != 0; }
+static bool has(unsigned threads, int t) {
+  return (threads >> t & 1) != 0;
+}
 
 static bool conflict(const node_t* a, int p, const node_t* b, int q) {
   return a->next[p].where == b->next[q].where && (has(a->wrote, p) || has(b->wrote, q));
@@ -269,8 +276,8 @@ static bool is_initial(size_t i, size_t m) {
   return true;
 }
 
-/* Step d races with step i: an execution must be tried in which d, and what d needs, comes before i.  Some thread
-   that can begin that goes on the list of node i, unless one is there. */
+/* Step d races with step i: an execution must be tried in which d, and what d needs, comes before i.  Some
+   thread that can begin that goes on the list of node i, unless one is there. */
 static void reverse_race(size_t i, size_t d) {
   node_t* const n = &self->node[i];
   unsigned seen = 0, initials = 0;
@@ -304,7 +311,9 @@ static void find_races(size_t d) {
   for (size_t r = 0; r < races; r++) reverse_race(race[r], d);
 }
 
-static int previous_thread(size_t d) { return d == 0 ? 0 : self->node[d - 1].chosen; }
+static int previous_thread(size_t d) {
+  return d == 0 ? 0 : self->node[d - 1].chosen;
+}
 
 /* The threads to try at node d in EXPLORE_FULL and EXPLORE_BOUNDED. */
 static unsigned choices(size_t d) {
@@ -363,7 +372,8 @@ static void choose(size_t d) {
 static void take_step(size_t d) {
   node_t* const n = &self->node[d];
   const int t = n->chosen;
-  const volatile uint64_t* const word = (const volatile uint64_t*)((uintptr_t)n->next[t].where & ~(uintptr_t)7);
+  const volatile uint64_t* const word =
+      (const volatile uint64_t*)((uintptr_t)n->next[t].where & ~(uintptr_t)7);
   const uint64_t before = *word;
   self->depth = d + 1;
   self->result.steps++;
@@ -496,11 +506,17 @@ void explorer_region(void* start, size_t size) {
   snapshot_add(start, size);
 }
 
-void explorer_region_gone(void* start, size_t size) { snapshot_remove(start, size); }
+void explorer_region_gone(void* start, size_t size) {
+  snapshot_remove(start, size);
+}
 
-void explorer_ignore(const volatile void* start, size_t size) { add_range(start, size, NULL); }
+void explorer_ignore(const volatile void* start, size_t size) {
+  add_range(start, size, NULL);
+}
 
-void explorer_label(const volatile void* start, size_t size, const char* label) { add_range(start, size, label); }
+void explorer_label(const volatile void* start, size_t size, const char* label) {
+  add_range(start, size, label);
+}
 
 void explorer_expect(explorer_verdict_t verdict) {
   init();

@@ -29,9 +29,9 @@ typedef enum explore_mode_e { EXPLORE_FULL, EXPLORE_REDUCED, EXPLORE_BOUNDED } e
 typedef struct explore_s {
   const char* name; /* NULL: say nothing */
   explore_mode_t mode;
-  int threads;     /* 2 or 3 */
-  int preemptions; /* EXPLORE_BOUNDED only */
-  size_t steps;    /* more steps than this are a livelock; 0: EXPLORE_STEPS */
+  int threads;                           /* 2 or 3 */
+  int preemptions;                       /* EXPLORE_BOUNDED only */
+  size_t steps;                          /* more steps than this are a livelock; 0: EXPLORE_STEPS */
   void (*setup)(void);                   /* once; what it leaves behind is where every execution starts */
   void (*thread[EXPLORE_THREADS])(void); /* the programs */
   void (*verify)(void);                  /* after every execution, undisturbed; may act as a thread */

@@ -92,7 +92,8 @@ static void complain(const char* what) {
   if (atomic_fetch_add(&record->complaints, 1) == 0) fprintf(stderr, "freeze: %s\n", what);
 }
 
-/* First and last words and every 512th byte depend on the seed: cheap, and no overlap goes unseen for long. */
+/* First and last words and every 512th byte depend on the seed: cheap, and no overlap goes unseen for long.
+ */
 static void fill(char* p, size_t size) {
   header_t h = {size, random_next()};
   memcpy(p, &h, sizeof(h));
@@ -112,8 +113,10 @@ static void verify(const char* p) {
 
 static char* take(size_t size) {
   char* const p = mi_malloc(size);
-  if (p == NULL) complain("malloc returned NULL");
-  else fill(p, size);
+  if (p == NULL)
+    complain("malloc returned NULL");
+  else
+    fill(p, size);
   return p;
 }
 
@@ -167,8 +170,10 @@ static void random_operation(char** local) {
     give(*p);
     const size_t size = random_size();
     *p = mi_malloc_aligned(size, (size_t)16 << random_next() % 10);
-    if (*p == NULL) complain("malloc_aligned returned NULL");
-    else fill(*p, size);
+    if (*p == NULL)
+      complain("malloc_aligned returned NULL");
+    else
+      fill(*p, size);
   }
 }
 
@@ -219,7 +224,8 @@ static void* victims_child(void* arg) {
   victim = 1;
   rng = seed + 77;
   for (size_t i = 0; i < 256; i++) h->left[i] = take(32 + 8 * (i % 40));
-  for (size_t i = 0; i < HANDED; i++) give(h->block[i]); /* into full pages: delayed, then plain remote frees */
+  for (size_t i = 0; i < HANDED; i++)
+    give(h->block[i]); /* into full pages: delayed, then plain remote frees */
   for (size_t i = 0; i < 256; i += 3) {
     give(h->left[i]);
     h->left[i] = NULL;
@@ -268,8 +274,10 @@ static void first_class_heap(void) {
     char* const p = mi_heap_malloc(heap, 64);
     if (p == NULL) return complain("mi_heap_malloc returned NULL");
     fill(p, 64);
-    if (i == 100) kept = p;
-    else if (i % 3 == 0) give(p);
+    if (i == 100)
+      kept = p;
+    else if (i % 3 == 0)
+      give(p);
   }
   mi_heap_delete(heap);
   give(kept);
@@ -335,8 +343,10 @@ static int run_process(void) {
 
 static int explain(const site_t* s, uint64_t visit, int status) {
   fprintf(stderr, "freeze: stopped at 0x%zx, visit %llu: ", (size_t)s->site, (unsigned long long)visit);
-  if (WIFSIGNALED(status)) fprintf(stderr, "signal %d", WTERMSIG(status));
-  else fprintf(stderr, "exit %d", WEXITSTATUS(status));
+  if (WIFSIGNALED(status))
+    fprintf(stderr, "signal %d", WTERMSIG(status));
+  else
+    fprintf(stderr, "exit %d", WEXITSTATUS(status));
   fprintf(stderr, ", others finished %llu of %llu operations (seed %llu)\n",
           (unsigned long long)atomic_load(&record->operations), (unsigned long long)(OTHERS * operations),
           (unsigned long long)seed);
@@ -361,9 +371,12 @@ static void freeze_at(const site_t* s, uint64_t visits, tally_t* tally) {
     last = freeze_visit;
     freeze_site = s->site;
     const int status = run_process();
-    if (status == 0) tally->frozen++;
-    else if (WIFEXITED(status) && WEXITSTATUS(status) == 77) tally->missed++;
-    else tally->failed++, explain(s, freeze_visit, status);
+    if (status == 0)
+      tally->frozen++;
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+      tally->missed++;
+    else
+      tally->failed++, explain(s, freeze_visit, status);
   }
 }
 
@@ -385,7 +398,8 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < SITES && !(mutant && tally.failed != 0); i++) {
     if (record->site[i].site != 0) freeze_at(&record->site[i], visits, &tally);
   }
-  printf("freeze: %zu sites; frozen at %zu visits, %zu not reached; %d others, %llu operations each; %zu failed\n",
+  printf("freeze: %zu sites; frozen at %zu visits, %zu not reached; %d others, %llu operations each; %zu "
+         "failed\n",
          tally.sites, tally.frozen, tally.missed, OTHERS, (unsigned long long)operations, tally.failed);
   if (mutant) return tally.failed == 0;
   return tally.failed != 0 || tally.frozen == 0 || tally.sites < 100;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The allocator as a whole, by its interface: delayed frees against the owner, thread exit and reclaiming against
-   remote frees, the end of a heap against remote frees.
+/* The allocator as a whole, by its interface: delayed frees against the owner, thread exit and reclaiming
+   against remote frees, the end of a heap against remote frees.
 
    Blocks are 8 KiB, eight to a page, so that a page is quickly full.  After every execution: live blocks hold
-   what was written into them; nothing was handed out twice; when the owner still lives, one collection by it finds
-   every remotely freed block of a page that was full (used counts exactly the live blocks); and when all threads
-   have freed what is left and exited, not a single slice is still claimed. */
+   what was written into them; nothing was handed out twice; when the owner still lives, one collection by it
+   finds every remotely freed block of a page that was full (used counts exactly the live blocks); and when
+   all threads have freed what is left and exited, not a single slice is still claimed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,10 +24,10 @@ typedef struct slot_s {
   bool live;
 } slot_t;
 
-static slot_t slot[BLOCKS];                       /* 0 .. 7: one page, that is full; 8 .. 15: the next page; 16 */
-static slot_t extra[EXPLORE_THREADS * EXTRA];     /* allocated by the programs */
+static slot_t slot[BLOCKS];                   /* 0 .. 7: one page, that is full; 8 .. 15: the next page; 16 */
+static slot_t extra[EXPLORE_THREADS * EXTRA]; /* allocated by the programs */
 static int extras[EXPLORE_THREADS];
-static mi_heap_t* heap;                       /* NULL: the main heap */
+static mi_heap_t* heap; /* NULL: the main heap */
 
 static bool exited[EXPLORE_THREADS];
 static heap_part_t* part_of_0; /* in the main heap */
@@ -86,7 +86,9 @@ static void attach(void) {
   mi_free(p);
 }
 
-static void note_part(void) { part_of_0 = thread_self->part; }
+static void note_part(void) {
+  part_of_0 = thread_self->part;
+}
 
 static void prepare(void) {
   if (!window_init()) abort();
@@ -112,9 +114,15 @@ static void fill_to(size_t count) {
   explorer_label(&((page_t*)(uintptr_t)page)->heap, 8, "heap");
 }
 
-static void fill(void) { fill_to(PAGE_BLOCKS + 1); }
-static void fill_two_pages(void) { fill_to(BLOCKS); }
-static void leave(void) { thread_exit(); }
+static void fill(void) {
+  fill_to(PAGE_BLOCKS + 1);
+}
+static void fill_two_pages(void) {
+  fill_to(BLOCKS);
+}
+static void leave(void) {
+  thread_exit();
+}
 static void free_all_but_two(void) {
   for (size_t i = 2; i < BLOCKS; i++) free_slot(&slot[i]);
 }
@@ -140,7 +148,8 @@ static void abandoned_full(void) {
   explorer_as_thread(2, fill);
   explorer_as_thread(2, leave);
 }
-static void abandoned_with_room(void) { /* on the stack of abandoned pages, with two remote frees in its list */
+static void
+abandoned_with_room(void) { /* on the stack of abandoned pages, with two remote frees in its list */
   abandoned_full();
   explorer_as_thread(0, free_remote_ones);
   explorer_as_thread(0, leave);
@@ -171,30 +180,41 @@ static void heap_of_2_abandoned(void) {
 
 /* ---- programs ---- */
 
-static void free_0(void) { free_slot(&slot[0]); }
-static void free_1(void) { free_slot(&slot[1]); }
+static void free_0(void) {
+  free_slot(&slot[0]);
+}
+static void free_1(void) {
+  free_slot(&slot[1]);
+}
 static void free_0_1(void) {
   free_slot(&slot[0]);
   free_slot(&slot[1]);
 }
-static void malloc_1(void) { allocate(NULL); }
+static void malloc_1(void) {
+  allocate(NULL);
+}
 static void malloc_2(void) {
   allocate(NULL);
   allocate(NULL);
 }
-static void malloc_until_full(void) { /* the second page has seven blocks left; then the owner looks further */
+static void
+malloc_until_full(void) { /* the second page has seven blocks left; then the owner looks further */
   for (int i = 0; i < PAGE_BLOCKS + 1; i++) allocate(NULL);
 }
 static void malloc_collect(void) {
   allocate(NULL);
   mi_collect(false);
 }
-static void collect(void) { mi_collect(false); }
+static void collect(void) {
+  mi_collect(false);
+}
 static void exit_thread(void) {
   thread_exit();
   exited[explorer_thread()] = true;
 }
-static void delete_heap(void) { mi_heap_delete(heap); }
+static void delete_heap(void) {
+  mi_heap_delete(heap);
+}
 static void big_block(void) {
   uint64_t* const p = mi_malloc(200 * 1024);
   expect(p != NULL);
@@ -250,14 +270,17 @@ static void verify_owner_knows(void) {
   page_t* const page = page_of(slot[PAGE_BLOCKS - 1].block);
   uint32_t live = 0;
   for (size_t i = 0; i < BLOCKS; i++) live += slot[i].live && page_of(slot[i].block) == page;
-  for (size_t i = 0; i < EXPLORE_THREADS * EXTRA; i++) live += extra[i].live && page_of(extra[i].block) == page;
+  for (size_t i = 0; i < EXPLORE_THREADS * EXTRA; i++)
+    live += extra[i].live && page_of(extra[i].block) == page;
   expect(live == PAGE_BLOCKS || (load_relaxed(&page->owner_tag) & CARE_FULL) == 0);
   expect(page->used == live && remote_count(load_relaxed(&page->thread_free)) == 0);
   verify_nothing_lost();
 }
 
-#define REDUCED(name, setup, a, b, verify) {name, EXPLORE_REDUCED, 2, 0, 0, setup, {a, b, NULL}, verify}
-#define BOUNDED(name, setup, a, b, c, verify) {name, EXPLORE_BOUNDED, 3, 2, 0, setup, {a, b, c}, verify}
+#define REDUCED(name, setup, a, b, verify) \
+  { name, EXPLORE_REDUCED, 2, 0, 0, setup, {a, b, NULL}, verify }
+#define BOUNDED(name, setup, a, b, c, verify) \
+  { name, EXPLORE_BOUNDED, 3, 2, 0, setup, {a, b, c}, verify }
 
 static const explore_t scenarios[] = {
     REDUCED("heap-delayed", owned_by_0, malloc_until_full, free_0_1, verify_owner_knows),
@@ -273,7 +296,14 @@ static const explore_t scenarios[] = {
     REDUCED("heap-delete-abandoned", heap_of_2_abandoned, delete_heap, free_0_1, verify_nothing_lost),
     REDUCED("heap-delete-owner", heap_of_1, delete_heap, malloc_collect, verify_nothing_lost),
     REDUCED("heap-delayed-two", owned_by_0_two_full, collect, free_0_8, verify_nothing_lost),
-    {"heap-big", EXPLORE_BOUNDED, 2, 2, 0, owned_by_0, {big_block, big_block_kept, NULL}, verify_nothing_lost},
+    {"heap-big",
+     EXPLORE_BOUNDED,
+     2,
+     2,
+     0,
+     owned_by_0,
+     {big_block, big_block_kept, NULL},
+     verify_nothing_lost},
     BOUNDED("heap-delayed-3", owned_by_0, malloc_2, free_0, free_1, verify_owner_knows),
     BOUNDED("heap-exit-3", owned_by_0, exit_thread, free_0, free_1_2_7, verify_nothing_lost),
     BOUNDED("heap-reclaim-3", abandoned_with_room, malloc_1, free_0, free_1, verify_nothing_lost),

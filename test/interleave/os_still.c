@@ -16,13 +16,16 @@ uint64_t os_still_purges;
 static uint64_t random_state = 1;
 static atomic_u64_t fork_word;
 
-size_t os_page_size(void) { return 4096; }
+size_t os_page_size(void) {
+  return 4096;
+}
 
 /* Readable and writable from the start: committing has nothing to do. */
 static void* map(void* addr, size_t size, int flags) {
   if (explorer_executes()) return NULL; /* a snapshot cannot unmap */
   const int saved = errno;
-  void* const p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+  void* const p =
+      mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
   errno = saved;
   if (p == MAP_FAILED) return NULL;
   explorer_region(p, size);
@@ -34,14 +37,18 @@ int os_reserve_at(void* addr, size_t size) {
   return map(addr, size, MAP_FIXED_NOREPLACE) == addr ? 0 : EEXIST;
 }
 
-int os_map_at(void* addr, size_t size) { return os_reserve_at(addr, size); }
+int os_map_at(void* addr, size_t size) {
+  return os_reserve_at(addr, size);
+}
 
 void* os_reserve(size_t size, size_t alignment) {
   char* const p = map(NULL, size + alignment, 0);
   return p == NULL ? NULL : (void*)align_up((uintptr_t)p, alignment);
 }
 
-void* os_map(size_t size) { return map(NULL, align_up(size, os_page_size()), 0); }
+void* os_map(size_t size) {
+  return map(NULL, align_up(size, os_page_size()), 0);
+}
 
 void os_unmap(void* addr, size_t size) {
   if (explorer_executes()) return;
@@ -60,33 +67,45 @@ int os_purge(void* addr, size_t size) {
   return 0;
 }
 
-void os_no_huge_pages(void* addr, size_t size) { UNUSED(addr), UNUSED(size); }
+void os_no_huge_pages(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
+}
 
-uint64_t os_now_ms(void) { return os_still_clock; }
+uint64_t os_now_ms(void) {
+  return os_still_clock;
+}
 
 uint64_t os_random(void) {
   random_state = random_state * 6364136223846793005u + 1442695040888963407u;
   return random_state ^ random_state >> 31;
 }
 
-atomic_u64_t* os_fork_word(void) { return &fork_word; }
+atomic_u64_t* os_fork_word(void) {
+  return &fork_word;
+}
 
 void os_write_stderr(const char* text, size_t n) {
   const ssize_t written = write(STDERR_FILENO, text, n);
   UNUSED(written);
 }
 
-size_t os_process_rss(void) { return 0; }
+size_t os_process_rss(void) {
+  return 0;
+}
 
 void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
   UNUSED(word), UNUSED(expected), UNUSED(timeout_ms);
 }
 
-void os_futex_wake(atomic_u32_t* word) { UNUSED(word); }
+void os_futex_wake(atomic_u32_t* word) {
+  UNUSED(word);
+}
 
 int os_thread_start(void* (*run)(void*)) {
   UNUSED(run);
   return EAGAIN;
 }
 
-void os_thread_name(const char* name) { UNUSED(name); }
+void os_thread_name(const char* name) {
+  UNUSED(name);
+}

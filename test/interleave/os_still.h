@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-extern uint64_t os_still_clock; /* milliseconds; programs may set it */
+extern uint64_t os_still_clock;  /* milliseconds; programs may set it */
 extern uint64_t os_still_purges; /* calls of os_purge */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* page/remote.c: remote frees, the signal of a full page, abandoning and claiming, on one page of a few blocks.
+/* page/remote.c: remote frees, the signal of a full page, abandoning and claiming, on one page of a few
+   blocks.
 
    What the heap layer does with the verdicts is modelled here in its smallest form (an owner with one delayed
    list); the scenarios of heap.c run the real one.  After every execution: each block is found exactly once,
@@ -20,9 +21,9 @@ static char memory[SLICE_SIZE] __attribute__((aligned(SLICE_SIZE)));
 static page_t* page;
 static block_t* block[BLOCKS];
 
-static atomic_word_t delayed;           /* the owner's thread_delayed_free */
+static atomic_word_t delayed; /* the owner's thread_delayed_free */
 static int in_full_list, released;
-static int freed[BLOCKS];               /* by the programs; what is found at the end must match */
+static int freed[BLOCKS]; /* by the programs; what is found at the end must match */
 
 static void make_page(void) {
   store_relaxed(&window.base, (uintptr_t)memory);
@@ -56,7 +57,9 @@ static void abandoned_page(void) {
 
 /* ---- the heap layer in its smallest form ---- */
 
-static void release(void) { released++; }
+static void release(void) {
+  released++;
+}
 
 /* The page has no owner but the caller: as after a claim. */
 static void adopt_or_give_up(void) {
@@ -75,21 +78,21 @@ static void push_delayed(block_t* b) {
 static void remote_block(int i) {
   freed[i] = 1;
   switch (remote_free(page, block[i])) {
-    case REMOTE_SIGNAL:
-      push_delayed(block[i]);
-      remote_signalled(page);
-      break;
-    case REMOTE_LAST:
-      release();
-      break;
-    case REMOTE_UNOWNED:
-      if (remote_claim(page)) adopt_or_give_up();
-      break;
-    case REMOTE_NOT_LIVE:
-      expect(!"the block was live");
-      break;
-    case REMOTE_DONE:
-      break;
+  case REMOTE_SIGNAL:
+    push_delayed(block[i]);
+    remote_signalled(page);
+    break;
+  case REMOTE_LAST:
+    release();
+    break;
+  case REMOTE_UNOWNED:
+    if (remote_claim(page)) adopt_or_give_up();
+    break;
+  case REMOTE_NOT_LIVE:
+    explorer_failed("the block was live", __FILE__, __LINE__);
+    break;
+  case REMOTE_DONE:
+    break;
   }
 }
 
@@ -149,12 +152,18 @@ static void owner_fills_twice(void) {
   heartbeat();
   allocate_all();
 }
-static void owner_exits(void) { owner_gives_up(); }
+static void owner_exits(void) {
+  owner_gives_up();
+}
 static void claimer(void) {
   if (remote_claim(page)) adopt_or_give_up();
 }
-static void free_0(void) { remote_block(0); }
-static void free_1(void) { remote_block(1); }
+static void free_0(void) {
+  remote_block(0);
+}
+static void free_1(void) {
+  remote_block(1);
+}
 static void free_0_1(void) {
   remote_block(0);
   remote_block(1);
@@ -230,9 +239,23 @@ static void verify_unowned(void) {
 
 static const explore_t scenarios[] = {
     {"remote-full", EXPLORE_REDUCED, 2, 0, 0, full_page, {owner_cadence, free_0_1, NULL}, verify_owned},
-    {"remote-refill", EXPLORE_REDUCED, 2, 0, 0, full_page, {owner_fills_twice, free_0_1_2, NULL}, verify_owned},
+    {"remote-refill",
+     EXPLORE_REDUCED,
+     2,
+     0,
+     0,
+     full_page,
+     {owner_fills_twice, free_0_1_2, NULL},
+     verify_owned},
     {"remote-arming", EXPLORE_REDUCED, 2, 0, 0, make_page, {owner_cadence, free_0_1, NULL}, verify_owned},
-    {"remote-exit", EXPLORE_REDUCED, 2, 0, 0, full_page, {owner_frees_3_exits, free_0_1_2, NULL}, verify_unowned},
+    {"remote-exit",
+     EXPLORE_REDUCED,
+     2,
+     0,
+     0,
+     full_page,
+     {owner_frees_3_exits, free_0_1_2, NULL},
+     verify_unowned},
     {"remote-claim", EXPLORE_REDUCED, 2, 0, 0, abandoned_page, {claimer, free_0_1_2, NULL}, verify_unowned},
     {"remote-frees", EXPLORE_REDUCED, 2, 0, 0, abandoned_page, {free_0, free_1_2, NULL}, verify_unowned},
     {"remote-full-3", EXPLORE_BOUNDED, 3, 2, 0, full_page, {owner_cadence, free_0, free_1_2}, verify_owned},

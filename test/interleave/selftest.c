@@ -38,8 +38,12 @@ static void b_then_a(void) {
   add_relaxed(&words[explorer_thread()], 1);
   add_relaxed(&word_a, 1);
 }
-static void verify_seven(void) { expect(load_relaxed(&word_a) == 7); }
-static void verify_own(void) { expect(load_relaxed(&words[0]) == 3 && load_relaxed(&words[1]) == 3); }
+static void verify_seven(void) {
+  expect(load_relaxed(&word_a) == 7);
+}
+static void verify_own(void) {
+  expect(load_relaxed(&words[0]) == 3 && load_relaxed(&words[1]) == 3);
+}
 
 static void count(const char* name, explore_t program, uint64_t executions) {
   program.name = name;
@@ -52,7 +56,8 @@ static void count(const char* name, explore_t program, uint64_t executions) {
 }
 
 static void counts(void) {
-  explore_t p = {.mode = EXPLORE_FULL, .threads = 2, .thread = {four_on_a, three_on_a}, .verify = verify_seven};
+  explore_t p = {
+      .mode = EXPLORE_FULL, .threads = 2, .thread = {four_on_a, three_on_a}, .verify = verify_seven};
   count("full-4-3", p, 35); /* 7! / (4! 3!) */
   p.mode = EXPLORE_REDUCED;
   count("reduced-4-3", p, 35); /* all conflict: nothing to reduce */
@@ -64,7 +69,8 @@ static void counts(void) {
   p.preemptions = 7;
   count("bounded-7-4-3", p, 35);
 
-  p = (explore_t){.mode = EXPLORE_FULL, .threads = 2, .thread = {three_on_own, three_on_own}, .verify = verify_own};
+  p = (explore_t){
+      .mode = EXPLORE_FULL, .threads = 2, .thread = {three_on_own, three_on_own}, .verify = verify_own};
   count("full-own-words", p, 20);
   p.mode = EXPLORE_REDUCED;
   count("reduced-own-words", p, 1);
@@ -94,11 +100,21 @@ static void random_thread(void) {
     atomic_u64_t* const where = &words[seed % 3];
     uint64_t expected = seed / 15 % 4;
     switch (seed / 3 % 5) {
-      case 0: add_relaxed(where, (uint64_t)(1 + t)); break;
-      case 1: store_relaxed(where, (uint64_t)(2 + i)); break;
-      case 2: seen[t] = seen[t] * 31 + load_relaxed(where); break;
-      case 3: seen[t] = seen[t] * 31 + exchange_acq_rel(where, (uint64_t)(2 + t)); break;
-      default: seen[t] = seen[t] * 31 + (uint64_t)cas_strong_acq_rel(where, &expected, (uint64_t)(3 - t)); break;
+    case 0:
+      add_relaxed(where, (uint64_t)(1 + t));
+      break;
+    case 1:
+      store_relaxed(where, (uint64_t)(2 + i));
+      break;
+    case 2:
+      seen[t] = seen[t] * 31 + load_relaxed(where);
+      break;
+    case 3:
+      seen[t] = seen[t] * 31 + exchange_acq_rel(where, (uint64_t)(2 + t));
+      break;
+    default:
+      seen[t] = seen[t] * 31 + (uint64_t)cas_strong_acq_rel(where, &expected, (uint64_t)(3 - t));
+      break;
     }
   }
 }
@@ -113,8 +129,10 @@ static void note_outcome(void) {
 
 static uint64_t count_outcomes(explore_mode_t mode) {
   memset(outcomes, 0, OUTCOMES * sizeof(*outcomes));
-  const explore_t p = {.mode = mode, .threads = random_threads,
-                       .thread = {random_thread, random_thread, random_thread}, .verify = note_outcome};
+  const explore_t p = {.mode = mode,
+                       .threads = random_threads,
+                       .thread = {random_thread, random_thread, random_thread},
+                       .verify = note_outcome};
   explore(&p);
   uint64_t n = 0;
   for (size_t i = 0; i < OUTCOMES; i++) n += outcomes[i];
@@ -135,12 +153,12 @@ static void same_outcomes(int programs, int threads, int length) {
     const uint64_t reduced = count_outcomes(EXPLORE_REDUCED);
     total += full;
     if (full == reduced) continue;
-    fprintf(stderr, "program %d of %d threads: %llu outcomes, reduced %llu\n", i, threads, (unsigned long long)full,
-            (unsigned long long)reduced);
+    fprintf(stderr, "program %d of %d threads: %llu outcomes, reduced %llu\n", i, threads,
+            (unsigned long long)full, (unsigned long long)reduced);
     exit(1);
   }
-  printf("random programs: %d of %d threads, the same %llu outcomes in the reduced search\n", programs, threads,
-         (unsigned long long)total);
+  printf("random programs: %d of %d threads, the same %llu outcomes in the reduced search\n", programs,
+         threads, (unsigned long long)total);
 }
 
 /* ---- 2. textbook races ---- */
@@ -149,7 +167,9 @@ static void lost_update(void) {
   const uint64_t x = load_relaxed(&word_a);
   store_relaxed(&word_a, x + 1);
 }
-static void verify_two(void) { expect(load_relaxed(&word_a) == 2); }
+static void verify_two(void) {
+  expect(load_relaxed(&word_a) == 2);
+}
 
 static void both_enter(void) { /* mutual exclusion without looking after setting the flag */
   const int t = explorer_thread();
@@ -157,7 +177,9 @@ static void both_enter(void) { /* mutual exclusion without looking after setting
   store_seq_cst(&words[t], 1);
   add_relaxed(&word_a, 1);
 }
-static void verify_one_entered(void) { expect(load_relaxed(&word_a) <= 1); }
+static void verify_one_entered(void) {
+  expect(load_relaxed(&word_a) <= 1);
+}
 
 static void spin_forever(void) {
   while (load_acquire(&word_b) == 0) continue;
@@ -185,7 +207,9 @@ static void aba_push(uint64_t node) {
   do next_of[node] = head;
   while (!cas_weak_acq_rel(&word_a, &head, node));
 }
-static void aba_one(void) { popped[0] = aba_pop(); }
+static void aba_one(void) {
+  popped[0] = aba_pop();
+}
 static void aba_two(void) {
   const uint64_t first = aba_pop();
   popped[1] = aba_pop();
@@ -210,9 +234,15 @@ static atomic_u64_t toy_word, toy_delayed; /* toy_delayed: a bit per block */
 static unsigned collected[TOTAL];
 static int in_full_list;
 
-static uint64_t toy_state(uint64_t w) { return w >> 8 & 3; }
-static uint64_t toy_with_state(uint64_t w, uint64_t state) { return (w & ~UINT64_C(0x300)) | state << 8; }
-static uint64_t toy_pushed(uint64_t w, int block) { return (w + (fault != COUNT_APART)) | UINT64_C(1) << (16 + block); }
+static uint64_t toy_state(uint64_t w) {
+  return w >> 8 & 3;
+}
+static uint64_t toy_with_state(uint64_t w, uint64_t state) {
+  return (w & ~UINT64_C(0x300)) | state << 8;
+}
+static uint64_t toy_pushed(uint64_t w, int block) {
+  return (w + (fault != COUNT_APART)) | UINT64_C(1) << (16 + block);
+}
 
 static void toy_free(int block) {
   uint64_t w = load_acquire(&toy_word);
@@ -264,7 +294,9 @@ static void toy_owner(void) {
   if (in_full_list == 0) toy_arm();
   toy_heartbeat();
 }
-static void toy_remote(void) { toy_free(explorer_thread() - 1); }
+static void toy_remote(void) {
+  toy_free(explorer_thread() - 1);
+}
 static void toy_remote_two(void) {
   toy_free(0);
   toy_free(2);
@@ -295,7 +327,8 @@ static void toy_verify_two(void) {
 static const explore_t toy_two = {
     "toy-remote-2", EXPLORE_REDUCED, 2, 0, 0, toy_setup, {toy_owner, toy_remote_two, NULL}, toy_verify_two};
 static const explore_t toy_arming = {
-    "toy-arming-2", EXPLORE_REDUCED, 2, 0, 0, toy_setup_sought, {toy_owner, toy_remote_two, NULL}, toy_verify_two};
+    "toy-arming-2", EXPLORE_REDUCED, 2, 0, 0, toy_setup_sought, {toy_owner, toy_remote_two, NULL},
+    toy_verify_two};
 static const explore_t toy_three = {
     "toy-remote-3", EXPLORE_BOUNDED, 3, 2, 0, toy_setup, {toy_owner, toy_remote, toy_remote}, toy_verify};
 
@@ -312,16 +345,18 @@ static void toy_faulty(enum toy_fault_e f) {
   toy_all();
 }
 static void run_lost_update(void) {
-  const explore_t p = {"lost-update", EXPLORE_REDUCED, 2, 0, 0, NULL, {lost_update, lost_update, NULL}, verify_two};
+  const explore_t p = {"lost-update", EXPLORE_REDUCED, 2, 0, 0, NULL, {lost_update, lost_update, NULL},
+                       verify_two};
   explore(&p);
 }
 static void run_both_enter(void) {
-  const explore_t p = {"both-enter", EXPLORE_REDUCED, 2, 0, 0, NULL, {both_enter, both_enter, NULL},
+  const explore_t p = {"both-enter",      EXPLORE_REDUCED, 2, 0, 0, NULL, {both_enter, both_enter, NULL},
                        verify_one_entered};
   explore(&p);
 }
 static void run_livelock(void) {
-  const explore_t p = {"livelock", EXPLORE_REDUCED, 2, 0, 100, NULL, {spin_forever, three_on_a, NULL}, nothing};
+  const explore_t p = {"livelock", EXPLORE_REDUCED, 2, 0, 100, NULL, {spin_forever, three_on_a, NULL},
+                       nothing};
   explore(&p);
 }
 static void run_aba(void) {
@@ -329,13 +364,22 @@ static void run_aba(void) {
   explore(&p);
 }
 static void run_aba_bounded(void) {
-  const explore_t p = {"aba-bounded", EXPLORE_BOUNDED, 2, 1, 0, aba_setup, {aba_one, aba_two, NULL}, aba_verify};
+  const explore_t p = {"aba-bounded", EXPLORE_BOUNDED,          2,         1, 0,
+                       aba_setup,     {aba_one, aba_two, NULL}, aba_verify};
   explore(&p);
 }
-static void run_no_state_test(void) { toy_faulty(NO_STATE_TEST); }
-static void run_lost_signal(void) { toy_faulty(LOST_SIGNAL); }
-static void run_count_apart(void) { toy_faulty(COUNT_APART); }
-static void run_arm_blindly(void) { toy_faulty(ARM_BLINDLY); }
+static void run_no_state_test(void) {
+  toy_faulty(NO_STATE_TEST);
+}
+static void run_lost_signal(void) {
+  toy_faulty(LOST_SIGNAL);
+}
+static void run_count_apart(void) {
+  toy_faulty(COUNT_APART);
+}
+static void run_arm_blindly(void) {
+  toy_faulty(ARM_BLINDLY);
+}
 
 static void must_fail(const char* name, void (*run)(void)) {
   fflush(stdout);

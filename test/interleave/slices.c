@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* memory/: claiming, extending, releasing and purging slices.
 
-   The window has one segment in these programs, of which setup leaves a few slices free; the OS double refuses
-   to map more.  After every execution and at every claim: no slice has two owners; what the owner wrote is
-   still there when it releases; what was claimed as zero is zero; every bit is back when all is released; no
-   hint is missing where a search would need it. */
+   The window has one segment in these programs, of which setup leaves a few slices free; the OS double
+   refuses to map more.  After every execution and at every claim: no slice has two owners; what the owner
+   wrote is still there when it releases; what was claimed as zero is zero; every bit is back when all is
+   released; no hint is missing where a search would need it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,13 +19,15 @@
 
 enum { FREE_SLICES = 4 };
 
-static int owner[SEGMENT_SLICES];  /* of each slice: thread + 1 */
-static claim_t pinned;             /* the rest of the segment, claimed by setup */
-static size_t first_free;          /* the FREE_SLICES slices the programs fight for */
+static int owner[SEGMENT_SLICES];              /* of each slice: thread + 1 */
+static claim_t pinned;                         /* the rest of the segment, claimed by setup */
+static size_t first_free;                      /* the FREE_SLICES slices the programs fight for */
 static atomic_u64_t waypoint[EXPLORE_THREADS]; /* scheduling points inside the life of a claim */
 static claim_t kept[EXPLORE_THREADS];
 
-static size_t slice_words(void) { return SLICE_SIZE / sizeof(uint64_t); }
+static size_t slice_words(void) {
+  return SLICE_SIZE / sizeof(uint64_t);
+}
 
 static void own(const claim_t* claim) {
   for (size_t s = claim->slice; s < claim->slice + claim->count; s++) {
@@ -119,18 +121,26 @@ static void claim_release(size_t count) {
   claim_t c;
   if (claim(count, &c)) release(&c);
 }
-static void one(void) { claim_release(1); }
-static void two(void) { claim_release(2); }
-static void three(void) { claim_release(3); }
-/* A claim may find nothing while others hold all free slices, be it only to purge them; then it grows the window,
-   which the double refuses. */
+static void one(void) {
+  claim_release(1);
+}
+static void two(void) {
+  claim_release(2);
+}
+static void three(void) {
+  claim_release(3);
+}
+/* A claim may find nothing while others hold all free slices, be it only to purge them; then it grows the
+   window, which the double refuses. */
 static void keep_one(void) {
   if (!claim(1, &kept[explorer_thread()])) kept[explorer_thread()].count = 0;
 }
 static void keep_two_of_four(void) {
-  if (!claim(2, &kept[explorer_thread()])) expect(!"two more slices were free");
+  if (!claim(2, &kept[explorer_thread()])) explorer_failed("two more slices were free", __FILE__, __LINE__);
 }
-static void release_kept(void) { release(&kept[explorer_thread()]); }
+static void release_kept(void) {
+  release(&kept[explorer_thread()]);
+}
 static void extend_kept(void) { /* into the slice between the two that are held */
   claim_t* const mine = &kept[explorer_thread()];
   claim_t more;
@@ -141,7 +151,9 @@ static void extend_kept(void) { /* into the slice between the two that are held 
   }
   release(mine);
 }
-static void purge(void) { purge_all(); }
+static void purge(void) {
+  purge_all();
+}
 static void purge_aged(void) {
   os_still_clock += 100000;
   purge_due();
@@ -160,7 +172,8 @@ static void verify_free(void) {
   const uint64_t mine = bit_range((unsigned)first_free, FREE_SLICES);
   for (size_t s = 0; s < SEGMENT_SLICES; s++) expect(owner[s] == 0);
   expect(load_relaxed(segment_word(0, WORD_FREE)) == mine);
-  expect((load_relaxed(segment_word(0, WORD_DIRTY_EVEN)) & load_relaxed(segment_word(0, WORD_DIRTY_ODD))) == 0);
+  expect((load_relaxed(segment_word(0, WORD_DIRTY_EVEN)) & load_relaxed(segment_word(0, WORD_DIRTY_ODD))) ==
+         0);
   expect((load_relaxed(segment_word(0, WORD_ZERO)) & segment_dirty(0) & mine) == 0);
   verify_hints();
   expect(memory_stats().claimed == (SEGMENT_SLICES - FREE_SLICES) * (size_t)SLICE_SIZE);
@@ -193,11 +206,32 @@ static void verify_aged(void) {
 }
 
 static const explore_t scenarios[] = {
-    {"slices-claim-fresh", EXPLORE_REDUCED, 2, 0, 0, small_window, {one, keep_two_of_four, NULL}, verify_kept},
+    {"slices-claim-fresh",
+     EXPLORE_REDUCED,
+     2,
+     0,
+     0,
+     small_window,
+     {one, keep_two_of_four, NULL},
+     verify_kept},
     {"slices-claim-dirty", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {one, two, NULL}, verify_free},
     {"slices-contend", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {two, three, NULL}, verify_free},
-    {"slices-keep", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {keep_two_of_four, keep_two_of_four, NULL}, verify_kept},
-    {"slices-release", EXPLORE_REDUCED, 2, 0, 0, held_window, {release_kept, release_kept, NULL}, verify_free},
+    {"slices-keep",
+     EXPLORE_REDUCED,
+     2,
+     0,
+     0,
+     dirty_window,
+     {keep_two_of_four, keep_two_of_four, NULL},
+     verify_kept},
+    {"slices-release",
+     EXPLORE_REDUCED,
+     2,
+     0,
+     0,
+     held_window,
+     {release_kept, release_kept, NULL},
+     verify_free},
     {"slices-extend", EXPLORE_REDUCED, 2, 0, 0, held_window, {extend_kept, release_kept, NULL}, verify_free},
     {"slices-refute", EXPLORE_REDUCED, 2, 0, 0, held_window, {two, release_kept, NULL}, verify_kept},
     {"slices-purge", EXPLORE_REDUCED, 2, 0, 0, dirty_window, {purge, keep_one, NULL}, verify_kept},

@@ -23,7 +23,7 @@ typedef struct snapshot_s {
   size_t regions;
   char* page[PAGES]; /* pages written since snapshot_take */
   size_t pages;
-  char* copies; /* PAGES pages: their contents then */
+  char* copies;         /* PAGES pages: their contents then */
   region_t edge[EDGES]; /* the executable's variables before the first and behind the last whole page */
   size_t edges;
   char edge_copy[EDGES][PAGE];
@@ -34,7 +34,8 @@ typedef struct snapshot_s {
 static snapshot_t* self;
 
 static void* map(size_t size) {
-  void* const p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const p =
+      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) abort();
   return p;
 }
@@ -86,7 +87,8 @@ static int add_executable(struct dl_phdr_info* info, size_t size, void* data) {
   uintptr_t relro_end = 0;
   for (size_t i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr)* const h = &info->dlpi_phdr[i];
-    if (h->p_type == PT_GNU_RELRO) relro_end = (info->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(uintptr_t)(PAGE - 1);
+    if (h->p_type == PT_GNU_RELRO)
+      relro_end = (info->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(uintptr_t)(PAGE - 1);
   }
   for (size_t i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr)* const h = &info->dlpi_phdr[i];
@@ -132,7 +134,8 @@ void snapshot_remove(void* start, size_t size) {
 void snapshot_take(void) {
   self->pages = 0;
   self->taken = true;
-  for (size_t i = 0; i < self->edges; i++) memcpy(self->edge_copy[i], self->edge[i].start, self->edge[i].size);
+  for (size_t i = 0; i < self->edges; i++)
+    memcpy(self->edge_copy[i], self->edge[i].start, self->edge[i].size);
   for (size_t i = 0; i < self->regions; i++) {
     if (mprotect(self->region[i].start, self->region[i].size, PROT_READ) != 0) abort();
   }
@@ -140,7 +143,8 @@ void snapshot_take(void) {
 
 void snapshot_restore(void) {
   for (size_t i = 0; i < self->pages; i++) memcpy(self->page[i], self->copies + i * PAGE, PAGE);
-  for (size_t i = 0; i < self->edges; i++) memcpy(self->edge[i].start, self->edge_copy[i], self->edge[i].size);
+  for (size_t i = 0; i < self->edges; i++)
+    memcpy(self->edge[i].start, self->edge_copy[i], self->edge[i].size);
 }
 
 void snapshot_drop(void) {
