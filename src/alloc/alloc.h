@@ -19,6 +19,11 @@ typedef struct request_s {
   zeroed_t memory; /* MEMORY_ZERO: all usable bytes are to be zero */
 } request_t;
 
+/* Does every block of its size meet the request's alignment? */
+static inline bool request_is_natural(const request_t* request) {
+  return request->alignment <= 16 && (request->alignment <= 1 || request->offset % request->alignment == 0);
+}
+
 /* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook has
    been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power of two). */
 COLD void* alloc_generic(request_t request);

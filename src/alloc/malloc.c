@@ -16,7 +16,7 @@ static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t
 /* The bin whose natural alignment serves the request, or BIN_COUNT when it needs a run of its own. */
 static unsigned request_bin(const request_t* request) {
   const size_t alignment = request->alignment;
-  if (alignment <= 16) {
+  if (request_is_natural(request)) {
     const size_t size = max_size(request->size, alignment);
     return size <= MEDIUM_BLOCK_MAX ? bin_of(size) : BIN_COUNT;
   }
@@ -78,7 +78,7 @@ static bool request_is_valid(const request_t* request) {
   }
   if (request->alignment != 0 && (!is_power_of_two(request->alignment) || request->alignment > ALLOC_SIZE_MAX / 2)) {
     report_failure(EINVAL, "allocation: the alignment %zu is not a power of two", request->alignment);
-    errno = ENOMEM;
+    errno = EINVAL;
     return false;
   }
   return true;

@@ -7,7 +7,7 @@
 #include "alloc/resize.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
-  return request->alignment <= 16 || ((uintptr_t)p + request->offset) % request->alignment == 0;
+  return request_is_natural(request) || ((uintptr_t)p + request->offset) % request->alignment == 0;
 }
 
 /* Big blocks give their tail back, or take the free slices behind them. */
@@ -40,7 +40,8 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
-  char* const q = request.alignment <= 16 && request.heap == NULL ? malloc_fast(request.size) : alloc_generic(request);
+  char* const q =
+      request_is_natural(&request) && request.heap == NULL ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
   memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);

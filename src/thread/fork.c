@@ -65,8 +65,10 @@ static void adopt_page(page_t* page, void* self) {
   if (remote_claim(page)) {
     page_abandon(page);
   } else if (tag < now && !tag_is_own(tag, self)) {
+    heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
     page_rebuild(page);
     page_abandon(page);
+    part_die(part); /* what was delivered to it */
   }
 }
 
