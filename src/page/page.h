@@ -106,12 +106,16 @@ static inline void block_set_mark(const page_t* page, block_t* block) {
   if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = (uintptr_t)page;
 }
 
-/* Take a block: the page has one.  Its mark is cleared, so a stale one never accuses a later free. */
+/* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one never
+   makes a later free look like a second one. */
 static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
   page->free = block_next(page, block);
-  if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = 0;
+  if (FREE_CHECKS) {
+    if (page->bin != BIN_TINY) block->mark = 0;
+    else block->next = NULL;
+  }
   return block;
 }
 
