@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages without an owner: abandoned by a thread's exit, claimed by need and by free, parked while linked, swept;
-   and the ends of heaps: delete moves pages, destroy releases all. */
+/* Pages without an owner: abandoned by a thread's exit, claimed by need and by free, parked while linked,
+   swept; and the ends of heaps: delete moves pages, destroy releases all. */
 #include "unit/page_support.h"
 
 #include <pthread.h>

@@ -202,9 +202,9 @@ static void reserve_too_much(page_t* page) { page->reserved = (uint16_t)(page->r
 
 static void corruption_is_noticed(void** unused) {
   UNUSED(unused);
-  corrupt_t* const corruptions[] = {break_link_inside, break_link_outside, break_link_uncarved, close_a_circle,
-                                    cut_a_list,        share_a_tail,       count_one_more,      count_one_less,
-                                    carve_too_much,    reserve_too_much};
+  corrupt_t* const corruptions[] = {
+      break_link_inside, break_link_outside, break_link_uncarved, close_a_circle, cut_a_list,
+      share_a_tail,      count_one_more,     count_one_less,      carve_too_much, reserve_too_much};
   for (size_t i = 0; i < sizeof(corruptions) / sizeof(corruptions[0]); i++) {
     page_t* const page = new_page();
     assert_true(page_refill(page));
@@ -219,8 +219,9 @@ static void corruption_is_noticed(void** unused) {
 }
 
 /* ---- page_rebuild ----
-   The owner's work as single stores.  For every prefix of a long sequence of operations the page is rebuilt from
-   a copy, as a fork's child would find it: no block that the program holds may be on a list afterwards. */
+   The owner's work as single stores.  For every prefix of a long sequence of operations the page is rebuilt
+   from a copy, as a fork's child would find it: no block that the program holds may be on a list afterwards.
+ */
 
 typedef struct torn_s {
   page_t* page;

@@ -32,7 +32,8 @@ static void normal_pushes_and_takes(void** unused) {
   assert_int_equal(page->used, BIN_8K_BLOCKS); /* P1: what lies in thread_free still counts */
   block_t* list = remote_take(page, &count);
   assert_int_equal(count, BIN_8K_BLOCKS);
-  for (size_t i = BIN_8K_BLOCKS; i-- > 0; list = block_next(page, list)) assert_ptr_equal(list, test_block(page, i));
+  for (size_t i = BIN_8K_BLOCKS; i-- > 0; list = block_next(page, list))
+    assert_ptr_equal(list, test_block(page, i));
   assert_null(list);
   assert_int_equal(count_of(page), 0);
   assert_false(remote_lists_block(page, test_block(page, 0)));

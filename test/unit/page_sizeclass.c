@@ -55,7 +55,8 @@ static void tails_are_small(void** unused) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     const size_t bytes = bin_page_slices(bin) * SLICE_SIZE;
     const size_t tail = bytes % bin_stride(bin);
-    if (tail * 25 > bytes) print_error("bin %u (%zu bytes): tail of %zu in %zu\n", bin, bin_size(bin), tail, bytes);
+    if (tail * 25 > bytes)
+      print_error("bin %u (%zu bytes): tail of %zu in %zu\n", bin, bin_size(bin), tail, bytes);
     assert_true(tail * 25 <= bytes);
     assert_true(bin_page_slices(bin) <= PAGE_SLICES_MAX);
     assert_true(bytes / bin_stride(bin) <= UINT16_MAX);
@@ -71,8 +72,8 @@ static void big_strides_avoid_powers_of_two(void** unused) {
   }
 }
 
-/* What the fast path of free trusts: x is a multiple of the stride exactly when x * reciprocal < bound, for all
-   offsets in the first slice; and page_is_block accepts the block starts and nothing else. */
+/* What the fast path of free trusts: x is a multiple of the stride exactly when x * reciprocal < bound, for
+   all offsets in the first slice; and page_is_block accepts the block starts and nothing else. */
 static void block_starts_are_known(void** unused) {
   UNUSED(unused);
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
@@ -83,7 +84,8 @@ static void block_starts_are_known(void** unused) {
     }
     const size_t bytes = page_slice_count(page) * SLICE_SIZE;
     size_t starts = 0;
-    for (size_t offset = 0; offset < bytes; offset++) starts += page_is_block(page, page_start(page) + offset);
+    for (size_t offset = 0; offset < bytes; offset++)
+      starts += page_is_block(page, page_start(page) + offset);
     assert_int_equal(starts, page->reserved);
     assert_int_equal(starts, bytes / bin_stride(bin));
     drop_test_page(page);
