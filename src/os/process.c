@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -158,4 +159,19 @@ os_region_t os_region_of(const void* p) {
   }
   errno = saved;
   return found;
+}
+
+static size_t milliseconds(struct timeval t) {
+  return (size_t)t.tv_sec * 1000 + (size_t)t.tv_usec / 1000;
+}
+
+os_usage_t os_process_usage(void) {
+  const int saved = errno;
+  struct rusage usage = {0};
+  getrusage(RUSAGE_SELF, &usage);
+  errno = saved;
+  return (os_usage_t){.user_ms = milliseconds(usage.ru_utime),
+                      .system_ms = milliseconds(usage.ru_stime),
+                      .peak_rss = (size_t)usage.ru_maxrss * KiB,
+                      .page_faults = (size_t)usage.ru_majflt};
 }

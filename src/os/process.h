@@ -27,4 +27,14 @@ typedef struct os_region_s {
 /* What kind of memory is at p.  Slow (reads the list of mappings). */
 os_region_t os_region_of(const void* p);
 
+typedef struct os_usage_s {
+  size_t user_ms;
+  size_t system_ms;
+  size_t peak_rss;    /* bytes */
+  size_t page_faults; /* those that read from a disk */
+} os_usage_t;
+
+/* What the process has used so far; zeros where the system does not tell. */
+os_usage_t os_process_usage(void);
+
 #endif

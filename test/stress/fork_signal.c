@@ -25,7 +25,7 @@ __attribute__((noreturn)) static void child_work(void) {
   watchdog(20);
   void* mine[32];
   for (size_t i = 0; i < 32; i++) {
-    mine[i] = t_malloc(24 << (i % 10));
+    mine[i] = t_malloc((size_t)24 << (i % 10));
     CHECK(mine[i] != NULL, "out of memory");
     memset(mine[i], 1, 24);
   }
