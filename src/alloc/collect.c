@@ -19,12 +19,12 @@ EXPORT void mi_register_deferred_free(mi_deferred_free_fun* deferred_free, void*
 
 void alloc_cadence(cadence_t cadence) {
   thread_t* const self = thread_self;
-  if (self == NULL || self->busy) return;
-  self->heartbeat++;
+  if (self == NULL || load_relaxed(&self->busy) != 0) return;
+  store_relaxed(&self->heartbeat, load_relaxed(&self->heartbeat) + 1);
   const hook_pair_t hook = hook_get(&deferred_hook);
   if (likely(hook.function == NULL) || self->in_deferred) return;
   self->in_deferred = 1;
-  ((mi_deferred_free_fun*)hook.function)(cadence == CADENCE_FORCED, self->heartbeat, hook.argument);
+  ((mi_deferred_free_fun*)hook.function)(cadence == CADENCE_FORCED, load_relaxed(&self->heartbeat), hook.argument);
   self->in_deferred = 0;
 }
 

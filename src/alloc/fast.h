@@ -75,6 +75,7 @@ ALWAYS_INLINE void free_fast(void* p) {
   }
   block->next = page->local_free;
   page->local_free = block;
+  atomic_signal_fence(memory_order_release); /* `used` last: then the page may be empty, and gone (heap/idle.c) */
   if (unlikely(--page->used == 0)) free_emptied(page);
 }
 

@@ -48,7 +48,12 @@ static bool own_block_is_free(const page_t* page, const block_t* block) {
 
 /* ---- own pages ---- */
 
-static void free_own(void* p, page_t* page) {
+static bool page_is_of(page_t* page, const thread_t* self) {
+  return (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == self->tag;
+}
+
+/* `tag` is the page's, read once: of a full page it may change, then the slow path must look again. */
+static void free_own(void* p, page_t* page, uintptr_t tag) {
   block_t* const block = p;
   if (FREE_CHECKS) {
     if (!page_is_block(page, p)) {
@@ -60,20 +65,24 @@ static void free_own(void* p, page_t* page) {
       return;
     }
   }
-  const bool full = (load_relaxed(&page->owner_tag) & CARE_FULL) != 0;
-  if (likely(!full && page->used > 1)) {
+  if (likely((tag & CARE_FULL) == 0 && page->used > 1)) {
     page_push_local(page, block);
     return;
   }
   thread_t* const self = thread_enter();
-  part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
+  /* The scavenger may hold this thread (then `self` is a nested record), or have given the page up meanwhile. */
+  if (self != NULL && page_is_of(page, self)) part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
+  else heap_free_remote(page, block);
+  if (self == NULL) return;
   purge_due();
   thread_leave(self);
 }
 
 NOINLINE void free_emptied(page_t* page) {
   thread_t* const self = thread_enter();
-  part_page_emptied((heap_part_t*)load_relaxed(&page->part), page);
+  if (self == NULL) return; /* the page stays, empty */
+  /* The scavenger may have released the page since, or be about to. */
+  if (page_is_of(page, self)) part_page_emptied((heap_part_t*)load_relaxed(&page->part), page);
   purge_due();
   thread_leave(self);
 }
@@ -81,10 +90,9 @@ NOINLINE void free_emptied(page_t* page) {
 /* ---- pages of others, or of nobody ---- */
 
 /* Whether the calling thread should become the owner of the abandoned page that it frees into. */
-static heap_part_t* reclaiming_part(page_t* page) {
-  const thread_t* const self = thread_self;
+static heap_part_t* reclaiming_part(const thread_t* self, page_t* page) {
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
-  if (self == NULL || self->busy || load_relaxed(&heap->state) != HEAP_LIVE) return NULL;
+  if (self->outer != NULL || load_relaxed(&heap->state) != HEAP_LIVE) return NULL;
   heap_part_t* const part = thread_find_part(self, heap);
   if (part == NULL) return NULL;
   const bool was_own = load_relaxed(&page->part) == (uintptr_t)part;
@@ -92,10 +100,11 @@ static heap_part_t* reclaiming_part(page_t* page) {
 }
 
 static bool free_by_reclaim(page_t* page, block_t* block) {
-  heap_part_t* const part = reclaiming_part(page);
-  if (part == NULL) return false;
+  if (thread_self == NULL || load_relaxed(&thread_self->busy) != 0) return false;
   thread_t* const self = thread_enter();
-  const bool claimed = remote_claim(page);
+  if (self == NULL) return false;
+  heap_part_t* const part = reclaiming_part(self, page);
+  const bool claimed = part != NULL && remote_claim(page);
   if (claimed) {
     part_attach(part, page);
     part_free_local(part, page, block);
@@ -137,7 +146,7 @@ NOINLINE void free_slow(void* p, page_t* page) {
     }
     tag = load_relaxed(&page->owner_tag);
   }
-  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page);
+  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
   else if (tag == TAG_SINGLE) free_big(p, page);
   else free_other(p, page);
 }

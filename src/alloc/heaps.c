@@ -17,7 +17,7 @@
 /* The calling thread's ready part of the heap, or the empty part. */
 static heap_part_t* ready_part(const heap_t* heap) {
   const thread_t* const self = thread_self;
-  if (self == NULL || self->busy) return &part_empty;
+  if (self == NULL || load_relaxed(&self->busy) != 0) return &part_empty;
   heap_part_t* const part = thread_find_part(self, heap);
   return part != NULL ? part : &part_empty;
 }

@@ -107,8 +107,13 @@ COLD void* alloc_generic(request_t request) {
 /* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB. */
 static block_t* take_on_hand(size_t size) {
   if (size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
-  page_t* const page = thread_part->queues[bin_of(size)].first;
-  return page != NULL && page->free != NULL ? page_pop(page) : NULL;
+  heap_part_t* const part = thread_part;
+  thread_t* const self = thread_self;
+  if (self == NULL || part == &part_empty || !thread_try_busy(self)) return NULL;
+  page_t* const page = part->queues[bin_of(size)].first;
+  block_t* const block = page != NULL && page->free != NULL ? page_pop(page) : NULL;
+  thread_not_busy(self);
+  return block;
 }
 
 NOINLINE void* alloc_slow(size_t size) {

@@ -11,6 +11,7 @@
    A block on such a list counts as live in its page, so the page cannot go away while the block is in flight;
    whoever takes it frees it like any other, by the page's state of that moment. */
 #include "heap/heap.h"
+#include "memory/scavenger.h"
 #include "page/remote.h"
 
 static bool push_delayed(heap_part_t* part, page_t* page, block_t* block) {
@@ -37,7 +38,7 @@ void heap_free_remote(page_t* page, block_t* block) {
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
   const unsigned bin = page->bin;
   switch (remote_free(page, block)) {
-    case REMOTE_DONE: break;
+    case REMOTE_DONE: scavenger_hint(); break;
     case REMOTE_NOT_LIVE: break; /* only by a double free that no mark could tell (8-byte blocks): ignored */
     case REMOTE_UNOWNED: abandoned_link(heap, bin, page); break;
     case REMOTE_LAST:
@@ -49,6 +50,7 @@ void heap_free_remote(page_t* page, block_t* block) {
       const bool live = push_delayed(part, page, block);
       remote_signalled(page);
       if (!live) drain_dead(part);
+      scavenger_hint();
       break;
     }
   }
@@ -63,6 +65,19 @@ void part_drain(heap_part_t* part) {
       part_free_delivered((heap_part_t*)load_relaxed(&page->part), page, block);
     } else {
       heap_free_remote(page, block);
+    }
+  }
+}
+
+void part_drain_held(heap_part_t* part) {
+  for (block_t *block = take_delayed(part), *next; block != NULL; block = next) {
+    page_t* const page = page_of(block);
+    next = block_next(page, block);
+    if (load_relaxed(&page->owner_tag) == (part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | CARE_FULL)) {
+      page_push_local(page, block);
+      part_give_up((heap_part_t*)load_relaxed(&page->part), page);
+    } else {
+      heap_free_remote(page, block); /* also into pages of the part: their owner may be freeing, too */
     }
   }
 }

@@ -86,6 +86,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag);
 page_t* part_find_page(heap_part_t* part, unsigned bin); /* a page with page->free != NULL; NULL: out of memory */
 void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins the queues */
 void part_unfull(heap_part_t* part, page_t* page);
+void part_give_up(heap_part_t* part, page_t* full);      /* a full page is abandoned */
 void part_page_emptied(heap_part_t* part, page_t* page);
 void part_free_local(heap_part_t* part, page_t* page, block_t* block); /* any owned page, block checked */
 void part_free_delivered(heap_part_t* part, page_t* page, block_t* block); /* the same, freed by another thread */
@@ -101,6 +102,11 @@ void heap_free_remote(page_t* page, block_t* block);    /* anybody: free a check
 void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
 bool part_delays_block(heap_part_t* part, const block_t* block); /* owner: is it on the list? */
 void part_die(heap_part_t* part);                       /* owner, part without pages: nothing delivered is lost */
+
+/* ---- parts of idle threads (heap/idle.c); who holds the part (thread/idle.c) ---- */
+bool part_idle_look(heap_part_t* part);    /* give up full pages, mark empty ones; true: some are marked */
+void part_idle_release(heap_part_t* part); /* after a barrier everywhere: the marked pages go back to the OS */
+void part_drain_held(heap_part_t* part);   /* heap/delayed.c: free what others delivered */
 
 /* ---- a heap's pages (anybody) ---- */
 page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when there is none */

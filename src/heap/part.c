@@ -65,7 +65,7 @@ void part_attach(heap_part_t* part, page_t* page) {
 }
 
 /* Threads exist: a page that others empty should not have to wait for this one to come by. */
-static void part_give_up(heap_part_t* part, page_t* full) {
+void part_give_up(heap_part_t* part, page_t* full) {
   queue_remove(&part->full, full);
   page_abandon(full);
 }

@@ -9,7 +9,8 @@
    releaser sets its hint, then looks for ASLEEP; all seq_cst, so one of them sees the other.
 
    While memory is dirty the scavenger wakes once per purge delay by itself, so a releaser makes a system call
-   once per idle period, and nobody ever waits in malloc or free: waking is the one futex call there. */
+   once per idle period, and nobody ever waits in malloc or free: waking is the one futex call there.  Hints for
+   the job (memory/scavenger.h) wake it in the same way; then it ticks four times per purge delay. */
 #include "memory/scavenger.h"
 
 #include <stddef.h>
@@ -19,30 +20,64 @@
 #include "memory/summary.h"
 #include "os/os.h"
 
-enum { NEVER_PURGE_SLEEP_MS = 1000 };
+enum {
+  NEVER_PURGE_SLEEP_MS = 1000,
+  TICKS = 4,          /* of the job in a purge delay */
+  PERIOD_TICKS = 3,   /* in a purge period: what is free leaves after 3/4 to 6/4 of the delay */
+  ROUNDS = 2 * TICKS, /* ticks after the last hint */
+};
 
 atomic_u32_t scavenger_state = SCAVENGER_NONE;
+atomic_u32_t scavenger_hinted;
+static atomic_word_t job;
 
 static void sleep_until_dirty(void) {
   uint32_t awake = SCAVENGER_AWAKE;
   if (!cas_strong_seq_cst(&scavenger_state, &awake, SCAVENGER_ASLEEP)) return;
-  while (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP && !summary_any(HINT_DIRTY)) {
+  while (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP && !summary_any(HINT_DIRTY) &&
+         load_seq_cst(&scavenger_hinted) == 0) {
     os_futex_wait(&scavenger_state, SCAVENGER_ASLEEP, -1);
   }
   uint32_t asleep = SCAVENGER_ASLEEP;
   cas_strong_seq_cst(&scavenger_state, &asleep, SCAVENGER_AWAKE);
 }
 
+/* One sleep; the job, when it is wanted; how many ticks it still is. */
+static unsigned tick(unsigned rounds, long delay) {
+  const long length = (rounds > 0 ? delay : delay * PERIOD_TICKS) / TICKS;
+  os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, length > 0 ? length : delay);
+  scavenger_job_t* const run = (scavenger_job_t*)load_acquire(&job);
+  if (exchange_seq_cst(&scavenger_hinted, 0u) != 0) rounds = ROUNDS;
+  if (rounds == 0) return 0;
+  if (run != NULL) run(length);
+  return rounds - 1;
+}
+
 static void* scavenge(void* unused) {
+  unsigned rounds = 0;
   os_thread_name("mi-scavenger");
   while (load_relaxed(&scavenger_state) != SCAVENGER_OFF) {
     const long delay = purge_delay();
-    if (delay >= 0 && !summary_any(HINT_DIRTY)) sleep_until_dirty();
-    os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, delay < 0 ? NEVER_PURGE_SLEEP_MS : delay);
-    if (delay >= 0) purge_period();
+    if (delay < 0) {
+      os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, NEVER_PURGE_SLEEP_MS);
+      continue;
+    }
+    if (rounds == 0 && !summary_any(HINT_DIRTY)) sleep_until_dirty();
+    const unsigned ticks = rounds > 0 ? PERIOD_TICKS : 1;
+    for (unsigned i = 0; i < ticks && load_relaxed(&scavenger_state) != SCAVENGER_OFF; i++) rounds = tick(rounds, delay);
+    purge_period();
   }
   purge_set_mode(PURGE_INLINE);
   return unused;
+}
+
+void scavenger_set_job(scavenger_job_t* run) {
+  store_release(&job, (uintptr_t)run); /* partner: tick */
+}
+
+void scavenger_hint_first(void) {
+  store_seq_cst(&scavenger_hinted, 1u);
+  scavenger_notify();
 }
 
 void scavenger_wake(void) {

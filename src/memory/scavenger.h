@@ -23,6 +23,19 @@ void scavenger_after_fork(void);
 
 void scavenger_wake(void);
 
+/* A job for the scavenger besides purging, set once by the layer above that knows threads: `idle_ms` ms have passed
+   since its last run.  It runs several times after each hint, until a purge delay without hints is over. */
+typedef void scavenger_job_t(long idle_ms);
+void scavenger_set_job(scavenger_job_t* job);
+
+extern atomic_u32_t scavenger_hinted;
+void scavenger_hint_first(void);
+
+/* There may soon be something to do for the job.  Costs one load of a word that rarely changes. */
+static inline void scavenger_hint(void) {
+  if (load_relaxed(&scavenger_hinted) == 0) scavenger_hint_first();
+}
+
 /* Dirty slices were released and their hint is set.  seq_cst: partner of the scavenger's look before it
  * sleeps. */
 static inline void scavenger_notify(void) {

@@ -221,13 +221,18 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   return true;
 }
 
+void slices_release_purged(size_t slice, size_t count) {
+  counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
+  purge_claimed(slice, count);
+}
+
 void slices_release(size_t slice, size_t count) {
   const size_t end = slice + count;
-  counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
   if (purge_delay() == 0) {
-    purge_claimed(slice, count);
+    slices_release_purged(slice, count);
     return;
   }
+  counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
   const segment_word_t young = purge_young_word();
   counter_add(&memory_counters.dirty, (uint64_t)count * SLICE_SIZE); /* before a claim can subtract it */
   for (piece_t p = piece_first(slice, end); p.bits != 0; p = piece_next(p)) {

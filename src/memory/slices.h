@@ -22,6 +22,9 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim);
 /* Free claimed slices, contents unknown.  None of them is a start. */
 void slices_release(size_t slice, size_t count);
 
+/* The same for memory that has lain idle for long: it goes back to the OS first. */
+void slices_release_purged(size_t slice, size_t count);
+
 /* By the owner of the slice: it is the first slice of a page, or no longer. */
 void slices_set_start(size_t slice);
 void slices_clear_start(size_t slice);

@@ -215,6 +215,20 @@ void os_futex_wake(atomic_u32_t* word) {
   errno = saved;
 }
 
+enum { MEMBARRIER_EXPEDITED = 1 << 3, MEMBARRIER_REGISTER = 1 << 4 };
+
+int os_barrier_everywhere(void) {
+  const int saved = errno;
+  long result = syscall(SYS_membarrier, MEMBARRIER_EXPEDITED, 0, 0);
+  if (result != 0 && errno == EPERM) { /* the first call of this process */
+    syscall(SYS_membarrier, MEMBARRIER_REGISTER, 0, 0);
+    result = syscall(SYS_membarrier, MEMBARRIER_EXPEDITED, 0, 0);
+  }
+  const int error = result == 0 ? 0 : errno;
+  errno = saved;
+  return error;
+}
+
 int os_thread_start(void* (*run)(void*)) {
   const int saved = errno;
   sigset_t all;

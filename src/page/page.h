@@ -124,6 +124,7 @@ static inline void page_push_local(page_t* page, block_t* block) {
   block_set_mark(page, block);
   block_set_next(page, block, page->local_free);
   page->local_free = block;
+  atomic_signal_fence(memory_order_release); /* as in alloc/fast.h */
   page->used--;
 }
 

@@ -105,19 +105,37 @@ static void give_up_parts(thread_t* self) {
   }
 }
 
+void thread_end_record(thread_t* record) {
+  give_up_parts(record);
+  pool_put(&thread_pool, record); /* busy stays set */
+}
+
+/* The record is busy for good: end it, or let the scavenger do that which holds it. */
+static void retire_record(thread_t* record) {
+  uint32_t held = HELD;
+  store_relaxed(&record->busy, 1u);
+  signal_fence(); /* as in thread_try_busy */
+  if (load_acquire(&record->held) == HELD && cas_strong_acq_rel(&record->held, &held, HELD_HANDED)) return;
+  thread_end_record(record);
+}
+
 void thread_exit(void) {
   thread_t* const self = thread_self;
-  if (self == NULL || self->busy) return;
-  thread_enter();
-  if (self->nested != NULL) {
-    give_up_parts(self->nested);
-    pool_put(&thread_pool, self->nested);
-    self->nested = NULL;
-  }
-  give_up_parts(self);
+  if (self == NULL || load_relaxed(&self->busy) != 0) return;
+  store_relaxed(&self->busy, 1u);
+  signal_fence();
+  thread_tag = TAG_NOBODY;
+  thread_part = &part_empty;
+  signal_fence();
+  thread_t* nested = self->nested;
+  self->nested = NULL;
   thread_self = NULL;
   signal_fence();
-  pool_put(&thread_pool, self);
+  for (thread_t* next; nested != NULL; nested = next) {
+    next = nested->nested;
+    retire_record(nested);
+  }
+  retire_record(self);
   add_relaxed(&heap_threads, UINT32_MAX);
 }
 
@@ -150,45 +168,69 @@ static thread_t* thread_create(void) {
   if (self == NULL) return NULL;
   self->tag = new_tag();
   self->generation = thread_generation();
-  self->busy = 0;
+  store_relaxed(&self->busy, 1u);
   self->in_deferred = 0;
   self->exit_round = 0;
-  self->heartbeat = 0;
+  store_relaxed(&self->heartbeat, 0);
   self->nested = NULL;
   self->outer = NULL;
   self->parts = NULL;
   self->part = thread_part_of(self, &heap_main);
+  if (!self->registered) thread_register(self);
   if (self->part != NULL) return self;
   pool_put(&thread_pool, self);
   return NULL;
 }
 
-void thread_attach(void) {
-  if (thread_self != NULL) return;
-  const int saved_errno = errno;
-  if (!window_init()) return;
+static bool attach_record(void) {
   thread_t* const self = thread_create();
-  if (self == NULL) return;
-  const uint32_t others = add_relaxed(&heap_threads, 1u);
-  self->busy = 1;
-  signal_fence();
+  if (self == NULL) return false;
   thread_self = self;
   signal_fence();
   thread_leave(self);
   watch_exit(self);
-  if (others > 0) scavenger_start();
+  return true;
+}
+
+void thread_attach(void) {
+  if (thread_self != NULL) return;
+  const int saved_errno = errno;
+  if (!window_init() || !attach_record()) return;
+  if (add_relaxed(&heap_threads, 1u) > 0) {
+    thread_watch_idle();
+    scavenger_start();
+  }
   errno = saved_errno;
 }
 
+bool thread_unhold_after_fork(void) {
+  const thread_t* record = thread_self;
+  while (record != NULL && load_relaxed(&record->held) == HELD_FREE) record = record->nested;
+  if (record == NULL) return true;
+  /* The old record is never used again, its pages are adopted like those of a dead thread. */
+  thread_tag = TAG_NOBODY;
+  thread_part = &part_empty;
+  signal_fence();
+  thread_self = NULL;
+  return attach_record();
+}
+
+/* A record of the same thread that is neither busy nor held, made if need be. */
 static thread_t* enter_nested(thread_t* outer) {
-  if (outer->nested == NULL) {
-    outer->nested = thread_create();
-    if (outer->nested == NULL) return NULL;
-    outer->nested->outer = outer;
+  thread_t* nested = outer->nested;
+  while (nested != NULL && !thread_try_busy(nested)) {
+    outer = nested;
+    nested = outer->nested;
   }
-  thread_self = outer->nested;
-  outer->nested->busy = 1;
-  return outer->nested;
+  if (nested == NULL) {
+    nested = thread_create();
+    if (nested == NULL) return NULL;
+    outer->nested = nested;
+  }
+  nested->outer = thread_self;
+  signal_fence();
+  thread_self = nested;
+  return nested;
 }
 
 thread_t* thread_enter(void) {
@@ -198,9 +240,7 @@ thread_t* thread_enter(void) {
     self = thread_self;
     if (self == NULL) return NULL;
   }
-  if (unlikely(self->busy)) return enter_nested(self);
-  self->busy = 1;
-  signal_fence();
+  if (unlikely(!thread_try_busy(self))) return enter_nested(self);
   thread_tag = TAG_NOBODY;
   thread_part = &part_empty;
   signal_fence();
@@ -209,12 +249,14 @@ thread_t* thread_enter(void) {
 
 void thread_leave(thread_t* self) {
   signal_fence();
-  self->busy = 0;
-  signal_fence();
   if (unlikely(self->outer != NULL)) {
     thread_self = self->outer;
+    signal_fence();
+    thread_not_busy(self);
     return;
   }
+  thread_not_busy(self);
+  signal_fence();
   thread_part = self->part;
   thread_tag = self->tag;
 }

@@ -7,7 +7,13 @@
      unattached --thread_enter--> busy --thread_leave--> ready --thread_enter--> busy ...
      ready --thread_exit--> unattached
    Re-entrancy: a signal handler (or a hook) that comes while the thread is busy frees by the remote push, and
-   allocates with a second, nested record, made on demand and kept with the first. */
+   allocates with a second, nested record, made on demand and kept with the first.  The same record serves while
+   the scavenger holds the thread's parts (thread/idle.c):
+
+     held FREE --scavenger, then a barrier everywhere--> HELD, if `busy` is 0 then  --> FREE
+     held HELD --thread_exit--> HANDED: the scavenger ends the record's life
+   A thread sets busy, then looks at held; the scavenger sets held, then looks at busy: one sees the other.  The
+   thread's side needs no barrier instruction, the scavenger makes every thread pass one in between. */
 #ifndef THREAD_THREAD_H
 #define THREAD_THREAD_H
 
@@ -20,17 +26,24 @@ struct thread_s {
   pool_link_t link;
   uintptr_t tag;           /* generation of the process | number of the thread, never reused */
   uint64_t generation;     /* of the process that this thread last acted in; see thread/fork.c */
-  volatile int busy;       /* inside a slow path; also looked at by signal handlers of the same thread */
+  atomic_u32_t busy;       /* atomic: inside a slow path, or in the pool; written by the owner */
+  atomic_u32_t held;       /* atomic: held_t */
   int in_deferred;         /* the user's deferred_free runs */
   int exit_round;          /* how often the exit destructor has run */
   heap_part_t* part;       /* the default part: what thread_part is when ready */
   heap_part_t* parts;      /* all parts, by sibling */
   heap_part_t** slots;     /* parts by the slot of their heap */
   size_t slot_count;
-  uint64_t heartbeat;      /* slow-path visits: deterministic */
+  atomic_u64_t heartbeat;  /* atomic: slow-path visits, deterministic; written by the owner */
   thread_t* nested;
-  thread_t* outer;
+  thread_t* outer;         /* of a nested record: what thread_self becomes when it is left */
+  thread_t* all_next;      /* const: the registry of all records ever made */
+  int registered;
+  uint64_t idle_beat;      /* scavenger: the heartbeat at its last look ... */
+  long idle_ms;            /* ... and for how long it has not changed */
 };
+
+typedef enum held_e { HELD_FREE, HELD, HELD_HANDED } held_t;
 
 extern HIDDEN THREAD_LOCAL heap_part_t* thread_part;
 extern HIDDEN THREAD_LOCAL uintptr_t thread_tag;
@@ -39,6 +52,27 @@ extern HIDDEN THREAD_LOCAL thread_t* thread_self;
 /* The calling thread's record, busy, attached first if need be; NULL when out of memory. */
 thread_t* thread_enter(void);
 void thread_leave(thread_t* self);
+
+/* Begin and end a short slow path that may fail: false when the thread is busy or held. */
+static inline bool thread_try_busy(thread_t* self) {
+  if (load_relaxed(&self->busy) != 0) return false;
+  store_relaxed(&self->busy, 1u);
+  atomic_signal_fence(memory_order_seq_cst); /* partner: the barrier in thread/idle.c */
+  if (likely(load_acquire(&self->held) == HELD_FREE)) return true;
+  store_release(&self->busy, 0u);
+  return false;
+}
+static inline void thread_not_busy(thread_t* self) { store_release(&self->busy, 0u); }
+
+/* thread/idle.c */
+void thread_register(thread_t* record); /* a new record: once, for ever */
+void thread_watch_idle(void);           /* from now on the scavenger looks after idle threads */
+
+/* A record whose thread has gone gives up its parts; then nobody uses it. */
+void thread_end_record(thread_t* record);
+
+/* In a forked child: when the parent's scavenger held the thread, its parts may be torn; it gets a new record. */
+bool thread_unhold_after_fork(void);
 
 /* Make sure that the thread is attached, or stays busy as it is. */
 void thread_attach(void);

@@ -106,6 +106,10 @@ int os_thread_start(void* (*run)(void*)) {
   return EAGAIN;
 }
 
+int os_barrier_everywhere(void) {
+  return EINVAL;
+}
+
 void os_thread_name(const char* name) {
   UNUSED(name);
 }
