@@ -36,9 +36,9 @@ uint64_t thread_generation(void) {
 static size_t slices_of_entry(table_entry_t* entry) {
   page_t* const page = (page_t*)entry;
   if (load_relaxed(&page->owner_tag) == 0) return 0;
-  /* A big block that a dead thread was freeing. */
-  if (page_is_single(page) && load_relaxed(&page->thread_free) == 0) return 0;
-  return page_slice_count(page);
+  if (!page_is_single(page) || load_relaxed(&page->thread_free) != 0) return page_slice_count(page);
+  store_relaxed(&page->owner_tag, 0); /* a big block that a dead thread was freeing */
+  return 0;
 }
 
 /* The stacks of abandoned pages may be torn too: forget them, they are built anew from the pages. */
