@@ -63,6 +63,9 @@ EXPORT void mi_collect(bool force) {
 
 EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   const int saved_errno = errno;
+  thread_attach();
+  thread_check_fork();
+  alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
   thread_t* const self = thread_enter();
   if (self != NULL) {
     heap_part_t* const part = heap == NULL ? self->part : thread_find_part(self, heap);

@@ -32,18 +32,25 @@ static COLD void report_unallocated(const char* verb, const void* p) {
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
-/* A mark in a block of an own page: is the block really free?  If not, the program wrote the mark's value. */
-static bool own_block_is_free(const page_t* page, const block_t* block) {
-  if (page->bin == BIN_TINY) {
-    /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
-    const uintptr_t next = (uintptr_t)block_next(page, block);
-    const uintptr_t start = (uintptr_t)page_start(page);
-    if (next != 0 && (next - start >= SLICE_SIZE || next % 8 != 0)) return false;
-  } else if (block->mark != (uintptr_t)page) {
-    return false;
-  }
-  return page_lists_block(page, block) || remote_lists_block(page, block) ||
-         part_delays_block((heap_part_t*)load_relaxed(&page->part), block);
+/* Does the block look as if it were free?  The mark does not lie about a free block, but a live one may hold it:
+   programs copy memory that they never wrote.  So it only raises the suspicion. */
+static bool block_is_suspect(const page_t* page, const block_t* block) {
+  if (likely(page->bin != BIN_TINY)) return block->mark == (uintptr_t)page;
+  /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
+  const uintptr_t next = (uintptr_t)block_next(page, block);
+  return next == 0 || (next % 8 == 0 && next - (uintptr_t)page_start(page) < SLICE_SIZE);
+}
+
+/* Is the block on a list of free blocks?  Exact for the owner.  For others the lists may move meanwhile: then a
+   second free may be missed, but a live block is on no list, so a correct program is never accused. */
+static COLD bool block_is_free(const page_t* page, const block_t* block) {
+  return page_list_holds(page, page->local_free, block) || page_list_holds(page, page->free, block) ||
+         page_list_holds(page, remote_list(page), block) ||
+         part_delays_block((heap_part_t*)load_relaxed(&((page_t*)(uintptr_t)page)->part), block);
+}
+
+static inline bool block_was_freed(const page_t* page, const block_t* block) {
+  return FREE_CHECKS && unlikely(block_is_suspect(page, block)) && block_is_free(page, block);
 }
 
 /* ---- own pages ---- */
@@ -60,7 +67,11 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
       report_bad_start("free", p, page);
       return;
     }
-    if (own_block_is_free(page, block)) {
+    if ((size_t)((char*)p - page_start(page)) >= (size_t)page->capacity * page->stride) {
+      report_unallocated("free", p);
+      return;
+    }
+    if (block_was_freed(page, block)) {
       report_double_free(p, page);
       return;
     }
@@ -121,7 +132,7 @@ static void free_other(void* p, page_t* page) {
       report_bad_start("free", p, page);
       return;
     }
-    if (page->bin != BIN_TINY && block->mark == (uintptr_t)page) {
+    if (block_was_freed(page, block)) {
       report_double_free(p, page);
       return;
     }
@@ -174,7 +185,7 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     report_bad_start(verb, p, page);
     return BLOCK_BAD;
   }
-  if (FREE_CHECKS && page->slices != 0 && page->bin != BIN_TINY && ((const block_t*)p)->mark == (uintptr_t)page) {
+  if (page->slices != 0 && block_was_freed(page, p)) {
     report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p, page_usable_size(page));
     return BLOCK_BAD;
   }

@@ -147,16 +147,14 @@ static bool heap_may_end(const heap_t* heap, const char* verb) {
 }
 
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
-static void forward_page(page_t* page, void* arg) {
-  UNUSED(arg);
-  if (page_is_single(page)) {
-    store_relaxed(&page->heap, (uintptr_t)&heap_main);
-    heap_note_page(&heap_main, page);
-  } else if (remote_claim(page)) {
-    store_relaxed(&page->heap, (uintptr_t)&heap_main);
-    heap_note_page(&heap_main, page);
-    page_abandon(page);
-  }
+static void forward_page(page_t* page, void* heap) {
+  uintptr_t from = (uintptr_t)heap;
+  const bool single = page_is_single(page);
+  if (!single && !remote_claim(page)) return;
+  /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
+  heap_note_page(&heap_main, page);
+  cas_strong_acq_rel(&page->heap, &from, (uintptr_t)&heap_main);
+  if (!single) page_abandon(page);
 }
 
 EXPORT void mi_heap_delete(mi_heap_t* heap) {
@@ -166,7 +164,7 @@ EXPORT void mi_heap_delete(mi_heap_t* heap) {
   thread_t* const self = thread_enter();
   if (self != NULL) thread_settle(self);
   abandoned_sweep(heap);
-  heap_visit_pages(heap, forward_page, NULL);
+  heap_visit_pages(heap, forward_page, heap);
   if (self != NULL) thread_leave(self);
   heap_unref(heap);
   errno = saved_errno;

@@ -83,6 +83,7 @@ void part_drain_held(heap_part_t* part) {
 }
 
 bool part_delays_block(heap_part_t* part, const block_t* block) {
+  if (part == NULL) return false;
   for (const block_t* listed = (const block_t*)load_acquire(&part->delayed); listed != NULL;) {
     if (listed == block) return true;
     const page_t* const page = page_of(listed);

@@ -100,7 +100,7 @@ bool part_is_valid(const heap_part_t* part);
 /* ---- remote and delayed frees (heap/delayed.c) ---- */
 void heap_free_remote(page_t* page, block_t* block);    /* anybody: free a checked block of a page that is not one's own */
 void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
-bool part_delays_block(heap_part_t* part, const block_t* block); /* owner: is it on the list? */
+bool part_delays_block(heap_part_t* part, const block_t* block); /* is it on the list? */
 void part_die(heap_part_t* part);                       /* owner, part without pages: nothing delivered is lost */
 
 /* ---- parts of idle threads (heap/idle.c); who holds the part (thread/idle.c) ---- */

@@ -24,7 +24,7 @@
 
 enum {
   VISIT_SLICES = 16,        /* 1 MiB */
-  BUDGET_SLICES = 64,       /* 4 MiB, or ... */
+  BUDGET_SLICES = 160,      /* 10 MiB, or ... */
   BUDGET_CLAIMED_SHARE = 4, /* ... this part of the claimed memory */
   BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds */
   SOON = 10,                /* purge delays within which a reuse counts as one */

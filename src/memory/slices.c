@@ -303,6 +303,8 @@ void memory_after_fork(page_slices_fn* page_slices) {
   for (size_t s = 0; s < window_segments(); s++) {
     if (!window_segment_ready(s) || load_acquire(segment_word(s, WORD_PLACED)) == 0) continue;
     const uint64_t used = covered_slices(s, page_slices, &covered);
+    /* Fork copies page by page: the table may be older than the words.  A page that is still there keeps its slices. */
+    segment_clear(s, WORD_FREE, used);
     const uint64_t free = load_relaxed(segment_word(s, WORD_FREE));
     const uint64_t lost = ~(used | free) & load_relaxed(segment_word(s, WORD_COMMITTED));
     const uint64_t fresh = ~(used | free) & ~lost; /* never usable, so still zero */
@@ -312,7 +314,7 @@ void memory_after_fork(page_slices_fn* page_slices) {
     segment_clear(s, WORD_DIRTY_EVEN, lost | used);
     segment_set(s, WORD_DIRTY_EVEN, lost);
     if ((lost | fresh) != 0) segment_release(s, lost | fresh);
-    claimed += bit_count(used & ~free);
+    claimed += bit_count(used);
     dirty += bit_count(segment_dirty(s));
   }
   store_relaxed(&memory_counters.claimed, claimed * SLICE_SIZE);

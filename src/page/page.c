@@ -113,16 +113,12 @@ static bool block_is_valid(const page_t* page, const block_t* block) {
          page_is_block(page, block);
 }
 
-static bool list_holds(const page_t* page, const block_t* list, const block_t* block) {
-  for (size_t i = 0; i <= page->capacity && list != NULL && block_is_valid(page, list); i++) {
+bool page_list_holds(const page_t* page, const block_t* list, const block_t* block) {
+  for (size_t i = 0; i < page->reserved && list != NULL && block_is_valid(page, list); i++) {
     if (list == block) return true;
     list = block_next(page, list);
   }
   return false;
-}
-
-bool page_lists_block(const page_t* page, const block_t* block) {
-  return list_holds(page, page->local_free, block) || list_holds(page, page->free, block);
 }
 
 /* The length of a list, or more than capacity when it is broken. */

@@ -148,8 +148,9 @@ void page_collect_remote(page_t* page);
 /* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
 void page_merge_lists(page_t* page);
 
-/* Is the block in `free` or `local_free`?  Confirms a double-free mark; walks at most capacity blocks. */
-bool page_lists_block(const page_t* page, const block_t* block);
+/* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends and
+   never faults, even when the list changes meanwhile. */
+bool page_list_holds(const page_t* page, const block_t* list, const block_t* block);
 
 /* All invariants above; owner only. */
 bool page_is_valid(const page_t* page);

@@ -82,13 +82,8 @@ block_t* remote_take(page_t* page, uint32_t* count) {
   return head_block(page, word);
 }
 
-bool remote_lists_block(const page_t* page, const block_t* block) {
-  const block_t* listed = head_block(page, load_acquire(&((page_t*)(uintptr_t)page)->thread_free));
-  for (size_t i = 0; i < page->reserved && listed != NULL; i++) {
-    if (listed == block) return true;
-    listed = block_next(page, listed);
-  }
-  return false;
+const block_t* remote_list(const page_t* page) {
+  return head_block(page, load_acquire(&((page_t*)(uintptr_t)page)->thread_free));
 }
 
 bool remote_arm(page_t* page) {

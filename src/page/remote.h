@@ -49,8 +49,8 @@ void remote_signalled(page_t* page);
 /* Owner.  The list, and its length in *count; leaves the state. */
 block_t* remote_take(page_t* page, uint32_t* count);
 
-/* Owner.  Is the block in the list?  Walks at most reserved blocks: nobody else takes from it. */
-bool remote_lists_block(const page_t* page, const block_t* block);
+/* The list as it is now, to look for a block in it. */
+const block_t* remote_list(const page_t* page);
 
 /* Owner.  False when the list is not empty: collect it, the page is not full. */
 bool remote_arm(page_t* page);

@@ -5,7 +5,7 @@
      bins 1 .. 8    16, 32, .. 128      multiples of 16: what the ABI asks of every block of 16 bytes and more
      bins 9 ..      8 per doubling      144, 160, .. 256, 288, .. 512, .. 32 KiB
 
-   A request above 128 bytes wastes at most 1/8 of itself.  Between 65 and 112 bytes the ABI's alignment to 16
+   A request above 128 bytes wastes at most 1/8 of itself.  Between 65 and 113 bytes the ABI's alignment to 16
    costs up to 15 bytes, which is more than an eighth: those requests get the next multiple of 16, no more.
 
    The blocks of medium bins (above 8 KiB) stand 64 bytes further apart than their size, an odd number of cache

@@ -29,12 +29,14 @@ static void count_page(page_t* page, void* arg) {
     stats->huge_bytes += (size_t)page->single_size;
     return;
   }
+  const unsigned bin = page->bin;
+  if (bin >= BIN_COUNT) return; /* it has just become a big block */
   const size_t live = live_blocks(page);
   if (load_relaxed(&page->owner_tag) == TAG_ABANDONED) stats->abandoned_pages++;
-  stats->bins[page->bin].pages++;
-  stats->bins[page->bin].blocks += live;
+  stats->bins[bin].pages++;
+  stats->bins[bin].blocks += live;
   stats->live_blocks += live;
-  stats->live_bytes += live * bin_size(page->bin);
+  stats->live_bytes += live * bin_size(bin);
 }
 
 void stats_snapshot(stats_snapshot_t* stats) {

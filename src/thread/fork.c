@@ -34,8 +34,11 @@ uint64_t thread_generation(void) {
 }
 
 static size_t slices_of_entry(table_entry_t* entry) {
-  const page_t* const page = (const page_t*)entry;
-  return load_relaxed(&((page_t*)entry)->owner_tag) == 0 ? 0 : page_slice_count(page);
+  page_t* const page = (page_t*)entry;
+  if (load_relaxed(&page->owner_tag) == 0) return 0;
+  if (!page_is_single(page) || load_relaxed(&page->thread_free) != 0) return page_slice_count(page);
+  store_relaxed(&page->owner_tag, 0); /* a big block that a dead thread was freeing */
+  return 0;
 }
 
 /* The stacks of abandoned pages may be torn too: forget them, they are built anew from the pages. */
@@ -68,7 +71,8 @@ static void adopt_page(page_t* page, void* self) {
     heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
     page_rebuild(page);
     page_abandon(page);
-    part_die(part); /* what was delivered to it */
+    /* What was delivered to it.  A page on its way to a new owner still names the old part: not one of ours. */
+    if (!tag_is_own(part->tag, self)) part_die(part);
   }
 }
 
@@ -96,6 +100,7 @@ static void adopt_all(thread_t* self, adoption_t adoption) {
     memory_after_fork(slices_of_entry);
     heap_visit_all_pages(forget_links, self);
   }
+  thread_settle(self);
   rearm_full_pages(self);
   heap_visit_all_pages(adopt_page, self);
 }

@@ -92,8 +92,7 @@ void thread_settle(thread_t* self) {
 
 /* ---- exit ---- */
 
-static pthread_key_t exit_key;
-static atomic_u32_t exit_key_state; /* 0 none, 1 being made, 2 usable */
+static atomic_u32_t exit_key; /* the pthread key + 1, 0: none yet */
 
 static void give_up_parts(thread_t* self) {
   thread_settle(self);
@@ -139,21 +138,30 @@ void thread_exit(void) {
   add_relaxed(&heap_threads, UINT32_MAX);
 }
 
+static void watch_exit(thread_t* self);
+
 /* Other destructors may still free and allocate: wait until the last round that the system grants. */
 static void on_thread_exit(void* self) {
   thread_t* const record = self;
   if (record != thread_self) return;
-  if (++record->exit_round < PTHREAD_DESTRUCTOR_ITERATIONS - 1) pthread_setspecific(exit_key, record);
+  if (++record->exit_round < PTHREAD_DESTRUCTOR_ITERATIONS - 1) watch_exit(record);
   else thread_exit();
 }
 
+/* Every thread may make the key; the first one published is used. */
+static uint32_t shared_key(void) {
+  pthread_key_t key;
+  uint32_t published = load_acquire(&exit_key);
+  if (published != 0 || pthread_key_create(&key, on_thread_exit) != 0) return published;
+  if (cas_strong_acq_rel(&exit_key, &published, key + 1)) return key + 1;
+  pthread_key_delete(key);
+  return published;
+}
+
+/* May call calloc: the thread is ready by now. */
 static void watch_exit(thread_t* self) {
-  uint32_t state = 0;
-  if (load_acquire(&exit_key_state) == 0 && cas_strong_acq_rel(&exit_key_state, &state, 1u)) {
-    if (pthread_key_create(&exit_key, on_thread_exit) == 0) store_release(&exit_key_state, 2u);
-  }
-  /* May call calloc: this thread is ready by now. */
-  if (load_acquire(&exit_key_state) == 2) pthread_setspecific(exit_key, self);
+  const uint32_t key = shared_key();
+  if (key != 0) pthread_setspecific(key - 1, self);
 }
 
 /* ---- attaching ---- */
