@@ -44,8 +44,8 @@ static void sleep_until_dirty(void) {
 
 /* One sleep; the job, when it is wanted; how many ticks it still is. */
 static unsigned tick(unsigned rounds, long delay) {
-  const long length = (rounds > 0 ? delay : delay * PERIOD_TICKS) / TICKS;
-  os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, length > 0 ? length : delay);
+  const long length = ((rounds > 0 ? delay : delay * PERIOD_TICKS) + TICKS - 1) / TICKS;
+  os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, length);
   scavenger_job_t* const run = (scavenger_job_t*)load_acquire(&job);
   if (exchange_seq_cst(&scavenger_hinted, 0u) != 0) rounds = ROUNDS;
   if (rounds == 0) return 0;
