@@ -43,7 +43,7 @@ function(mi_ctest set name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  set(environment ${MI_RUNTIME_ENVIRONMENT} ${arg_ENVIRONMENT})
+  set(environment ${MI_RUNTIME_ENVIRONMENT} ${MI_SANITIZE_ENVIRONMENT} ${arg_ENVIRONMENT})
   set_tests_properties(${test} PROPERTIES LABELS "${set};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
     ENVIRONMENT "${environment}" SKIP_RETURN_CODE 77)
   if(arg_SERIAL)

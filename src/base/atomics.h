@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 typedef _Atomic(uint64_t) atomic_u64_t;
 typedef _Atomic(uint32_t) atomic_u32_t;
 typedef _Atomic(uintptr_t) atomic_word_t; /* pointers and thread tags */
@@ -37,7 +39,7 @@ void atomic_seam(const volatile void* where); /* called before the operation on 
 
 /* A relaxed load of a word for the fast paths.  Compilers do not fold atomic loads into the instruction that uses
    the value; this one they may.  Only for a value that is used once: the compiler could read it twice. */
-#if MI_ATOMIC_SEAM || defined(__SANITIZE_THREAD__)
+#if MI_ATOMIC_SEAM || THREAD_SANITIZER
 #define load_folded(p) ((uintptr_t)load_relaxed(p))
 #else
 #define load_folded(p) (*(const uintptr_t*)(const void*)(p))

@@ -11,6 +11,18 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
+/* Built with ThreadSanitizer: gcc and clang tell it in different ways. */
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef THREAD_SANITIZER
+#define THREAD_SANITIZER 0
+#endif
+
 /* Everything is compiled with -fvisibility=hidden; this marks the public interface. */
 #define EXPORT __attribute__((visibility("default")))
 

@@ -87,6 +87,9 @@ static void forced(void) {
   mi_collect(true);
   CHECK(t.forced > 0, "mi_collect(true) does not force the callback");
   t.forced = 0;
+#ifdef SANITIZED /* has terabytes of address space of its own: no limit can be set, but this is too much for all */
+  CHECK(mi_malloc((size_t)1 << 46) == NULL, "64 TiB");
+#else
   struct rlimit limit, small;
   getrlimit(RLIMIT_AS, &limit);
   small = limit;
@@ -95,6 +98,7 @@ static void forced(void) {
   void* p = mi_malloc((size_t)4 << 30);
   setrlimit(RLIMIT_AS, &limit);
   CHECK(p == NULL, "4 GiB under a limit");
+#endif
   CHECK(t.forced > 0, "out of memory does not force the callback");
   mi_register_deferred_free(NULL, NULL);
 }
