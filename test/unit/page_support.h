@@ -41,6 +41,14 @@ static inline block_t* test_block(const page_t* page, size_t index) {
   return (block_t*)(void*)(page_start(page) + index * page->stride);
 }
 
+/* In `free` or `local_free`; in `thread_free`. */
+static inline bool page_lists_block(const page_t* page, const block_t* block) {
+  return page_list_holds(page, page->local_free, block) || page_list_holds(page, page->free, block);
+}
+static inline bool remote_lists_block(const page_t* page, const block_t* block) {
+  return page_list_holds(page, remote_list(page), block);
+}
+
 /* Pop until `free` is empty and nothing can be carved: every block of the page is live. */
 static inline void take_all(page_t* page) {
   while (page_refill(page)) {
