@@ -27,7 +27,7 @@ target_link_libraries(mimalloc-flags INTERFACE Threads::Threads)
 if(MI_SANITIZE)
   add_compile_options(-fsanitize=${MI_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g)
   add_link_options(-fsanitize=${MI_SANITIZE})
-  add_compile_definitions(SANITIZED) # for tests: resident memory and address space are the sanitizer's too
+  add_compile_definitions(UNDER_SANITIZER) # for tests: resident memory and address space are the sanitizer's too
   if(MI_SANITIZE MATCHES "thread")
     # By default a child of a threaded process may start no thread.
     set(MI_SANITIZE_ENVIRONMENT TSAN_OPTIONS=die_after_fork=0)

@@ -150,28 +150,3 @@ EXPORT void* mi_mallocn(size_t count, size_t size) {
 EXPORT void* mi_malloc_small(size_t size) { return malloc_fast(size); }
 
 EXPORT void* mi_zalloc_small(size_t size) { return zalloc_fast(size); }
-
-/* ---- the same, and how large the block is ---- */
-
-static void* with_size(void* p, size_t* block_size) {
-  if (block_size != NULL) *block_size = mi_usable_size(p);
-  return p;
-}
-
-EXPORT void* mi_umalloc(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
-
-EXPORT void* mi_umalloc_small(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
-
-EXPORT void* mi_uzalloc_small(size_t size, size_t* block_size) { return with_size(zalloc_fast(size), block_size); }
-
-EXPORT void* mi_ucalloc(size_t count, size_t size, size_t* block_size) {
-  return with_size(mi_calloc(count, size), block_size);
-}
-
-EXPORT void* mi_umalloc_aligned(size_t size, size_t alignment, size_t* block_size) {
-  return with_size(mi_malloc_aligned(size, alignment), block_size);
-}
-
-EXPORT void* mi_uzalloc_aligned(size_t size, size_t alignment, size_t* block_size) {
-  return with_size(mi_zalloc_aligned(size, alignment), block_size);
-}

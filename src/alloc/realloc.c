@@ -96,10 +96,3 @@ EXPORT void* mi_expand(void* p, size_t newsize) {
   if (p == NULL || block_lookup(p, "expand", &page) != BLOCK_OURS) return NULL;
   return newsize <= block_usable_size(page) ? p : NULL;
 }
-
-EXPORT void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre, size_t* block_size_post) {
-  if (block_size_pre != NULL) *block_size_pre = mi_usable_size(p);
-  void* const q = mi_realloc(p, newsize);
-  if (block_size_post != NULL) *block_size_post = mi_usable_size(q);
-  return q;
-}

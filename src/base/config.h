@@ -29,7 +29,7 @@ enum {
   TABLE_ENTRY_SIZE = 128, /* one table entry per slice: 0.195 % */
   CACHE_LINE = 64,
 
-  DIRECT_SIZE_MAX = 1024,       /* sizes served by pages_direct */
+  DIRECT_SIZE_MAX = 1024,       /* sizes served by direct[]  */
   SMALL_BLOCK_MAX = 8 * 1024,   /* blocks of small pages */
   MEDIUM_BLOCK_MAX = 32 * 1024, /* blocks of medium pages; above, a page is one block */
 };

@@ -19,6 +19,7 @@
    A page is never released while linked: it is parked (abandoned with no live block).  When parked ones are
    many the stack is swept: taken whole, the empty ones released, the others pushed again. */
 #include "heap/heap.h"
+#include "memory/slices.h"
 #include "page/remote.h"
 
 enum { SWEEP_MIN = 1 }; /* parked pages that are worth a sweep, plus a quarter of the stack */
@@ -89,6 +90,20 @@ void page_abandon(page_t* page) {
   /* The entry may have been taken since; its taker found no abandoned page then, so link it anew. */
   abandoned_link(heap, bin, page);
   abandoned_note_empty(heap, bin);
+}
+
+void page_release(page_t* page) {
+  const size_t slice = page_slice(page);
+  const size_t count = page_slice_count(page);
+  if (load_relaxed(&page->linked) != 0) {
+    /* Its entry in the abandoned stack refers to it: it stays there, empty, until the stack is swept. */
+    page_abandon(page);
+    return;
+  }
+  /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
+  store_relaxed(&page->owner_tag, 0);
+  slices_clear_start(slice);
+  slices_release(slice, count);
 }
 
 page_t* abandoned_claim(heap_t* heap, unsigned bin) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A free by a thread that does not own the page.  The common case is one CAS on the page's word (page/remote.h);
-   the first such free into a full page goes to the owning part's thread_delayed_free list, so that the owner,
+   the first such free into a full page goes to the owning part's delayed list, so that the owner,
    who does not search full pages, hears of it once.
 
    The list: push = CAS, take = exchange, both acq_rel on one word.  A part may die (its thread exits, its heap

@@ -4,7 +4,7 @@
 
      heap --state--> HEAP_LIVE --heap_delete--> HEAP_DELETED    blocks live on in the main heap
                                --heap_destroy-> HEAP_DESTROYED  blocks are gone
-   Parts of other threads notice lazily (part_settle).  Heaps, parts and threads are type-stable (heap/pool.h):
+   Parts of other threads notice lazily (thread_settle).  Heaps, parts and threads are type-stable (heap/pool.h):
    a remote free that slept may still push to a part that has died, so a pusher looks at the part's state after
    its push, and empties the list itself when the part is dead.
 
@@ -22,7 +22,7 @@
 #include "page/page.h"
 
 typedef struct mi_heap_s heap_t; /* the public mi_heap_t */
-typedef struct mi_theap_s heap_part_t; /* the public mi_theap_t */
+typedef struct mi_theap_s heap_part_t;
 
 enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
@@ -61,7 +61,7 @@ typedef struct page_queue_s {
 struct mi_theap_s {
   page_t* direct[DIRECT_COUNT]; /* owner: first page of the class of (index * 8) bytes, or the empty page */
   pool_link_t link;
-  atomic_word_t delayed; /* atomic: thread_delayed_free, blocks of full pages freed by other threads */
+  atomic_word_t delayed; /* atomic: blocks of full pages freed by other threads */
   atomic_u32_t state;    /* atomic: part_state_t */
   uintptr_t tag;         /* owner: the thread's tag */
   heap_t* heap;          /* owner */

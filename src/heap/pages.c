@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Which pages belong to a heap, and the end of a page's life. */
+/* The heaps, and which pages belong to them. */
 #include "heap/heap.h"
 #include "memory/segment.h"
 #include "memory/slices.h"
 
+heap_t heap_main;
 static pool_t heap_pool;
 
 static size_t segment_bit(size_t slice) { return (slice / SEGMENT_SLICES) % HEAP_SEGMENT_BITS; }
@@ -13,20 +14,6 @@ void heap_note_page(heap_t* heap, const page_t* page) {
   const uint64_t mask = UINT64_C(1) << (bit % 64);
   atomic_u64_t* const word = &heap->segments[bit / 64];
   if ((load_relaxed(word) & mask) == 0) or_acq_rel(word, mask);
-}
-
-void page_release(page_t* page) {
-  const size_t slice = page_slice(page);
-  const size_t count = page_slice_count(page);
-  if (load_relaxed(&page->linked) != 0) {
-    /* Its entry in the abandoned stack refers to it: it stays there, empty, until the stack is swept. */
-    page_abandon(page);
-    return;
-  }
-  /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
-  store_relaxed(&page->owner_tag, 0);
-  slices_clear_start(slice);
-  slices_release(slice, count);
 }
 
 page_t* page_of(const void* p) {

@@ -9,9 +9,8 @@
 #include "memory/slices.h"
 #include "page/remote.h"
 
-static page_t page_empty; /* no slot of pages_direct is ever NULL: free == NULL here */
+static page_t page_empty; /* no slot of direct[] is ever NULL: free == NULL here */
 
-heap_t heap_main;
 atomic_u32_t heap_threads;
 
 #define EMPTY_4 &page_empty, &page_empty, &page_empty, &page_empty

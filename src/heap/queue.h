@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Doubly linked lists of pages, and the pages_direct slots that mirror the first page of a class. */
+/* Doubly linked lists of pages, and the direct[] slots that mirror the first page of a class. */
 #ifndef HEAP_QUEUE_H
 #define HEAP_QUEUE_H
 

@@ -10,7 +10,7 @@
 
      NORMAL    --remote_free-->   NORMAL      push the block: one CAS
      DELAYED   --remote_free-->   DELAYING    a full page's first remote free: the block goes to the owner's
-     DELAYING  --remote_signalled--> NORMAL   thread_delayed_free list instead: one signal per full page
+     DELAYING  --remote_signalled--> NORMAL   owner's delayed list instead: one signal per full page
      DELAYING  --remote_free-->   DELAYING    others push as in NORMAL; nobody waits
      NORMAL, DELAYING --remote_arm--> DELAYED owner: the page is full (only while the list is empty)
      DELAYED   --remote_disarm--> NORMAL      owner: the page left the full list

@@ -87,7 +87,7 @@ static void forced(void) {
   mi_collect(true);
   CHECK(t.forced > 0, "mi_collect(true) does not force the callback");
   t.forced = 0;
-#ifdef SANITIZED /* has terabytes of address space of its own: no limit can be set, but this is too much for all */
+#ifdef UNDER_SANITIZER /* has terabytes of address space of its own: no limit can be set, but this is too much for all */
   CHECK(mi_malloc((size_t)1 << 46) == NULL, "64 TiB");
 #else
   struct rlimit limit, small;

@@ -124,9 +124,7 @@ static void scavenger_body(void) {
     must(scavenger_state == SCAVENGER_AWAKE);
     must(is_soon(&scavenger_state, SCAVENGER_ASLEEP));
     must(memory_stats().dirty == 0);
-#ifndef SANITIZED /* whose shadow memory stays */
-    must(os_process_rss() < 20 * MiB);
-#endif
+    must(SANITIZED || os_process_rss() < 20 * MiB); /* a sanitizer's shadow memory stays */
   }
   scavenger_switch_off();
   release_some(1);
