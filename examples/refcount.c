@@ -7,8 +7,8 @@
    `force` (a forced collection, or memory is short) the whole list goes.
 
    The program does the same work twice: it replaces small objects in a table, drops a graph in the middle,
-   and measures each operation, in the thread's CPU time so that the machine's other work does not count.  It prints
-   the pauses of eager and of deferred dropping. */
+   and measures each operation, in the thread's CPU time so that the machine's other work does not count.  It
+   prints the pauses of eager and of deferred dropping. */
 #include <mimalloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -101,10 +101,10 @@ static int compare(const void* a, const void* b) {
 
 static void report(const char* name, uint32_t* pauses) {
   qsort(pauses, OPERATIONS, sizeof(uint32_t), &compare);
-  printf("%-9s p50 %4u ns   p99 %5u ns   p99.99 %8.1f us   max %10.1f us   callbacks %zu, nodes left %zu\n", name,
-         pauses[OPERATIONS / 2], pauses[OPERATIONS - OPERATIONS / 100],
-         (double)pauses[OPERATIONS - OPERATIONS / 10000] / 1000, (double)pauses[OPERATIONS - 1] / 1000, callbacks,
-         live_nodes);
+  printf("%-9s p50 %4u ns   p99 %5u ns   p99.99 %8.1f us   max %10.1f us   callbacks %zu, nodes left %zu\n",
+         name, pauses[OPERATIONS / 2], pauses[OPERATIONS - OPERATIONS / 100],
+         (double)pauses[OPERATIONS - OPERATIONS / 10000] / 1000, (double)pauses[OPERATIONS - 1] / 1000,
+         callbacks, live_nodes);
 }
 
 /* The allocations of an ordinary program; the drop is one of the operations.  Returns the longest pause. */

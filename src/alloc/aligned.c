@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Aligned allocation.  Small blocks are aligned by their class, everything else gets a run of slices of its own. */
+/* Aligned allocation.  Small blocks are aligned by their class, everything else gets a run of slices of its
+ * own. */
 #include "alloc/fast.h"
 #include "alloc/resize.h"
 #include "os/os.h"
@@ -32,7 +33,9 @@ EXPORT void* mi_malloc_aligned_at(size_t size, size_t alignment, size_t offset) 
   return alloc_aligned(size, alignment, offset, MEMORY_UNKNOWN);
 }
 
-EXPORT void* mi_zalloc_aligned(size_t size, size_t alignment) { return alloc_aligned(size, alignment, 0, MEMORY_ZERO); }
+EXPORT void* mi_zalloc_aligned(size_t size, size_t alignment) {
+  return alloc_aligned(size, alignment, 0, MEMORY_ZERO);
+}
 
 EXPORT void* mi_zalloc_aligned_at(size_t size, size_t alignment, size_t offset) {
   return alloc_aligned(size, alignment, offset, MEMORY_ZERO);
@@ -61,7 +64,8 @@ EXPORT void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) {
 }
 
 EXPORT void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment, size_t offset) {
-  return resize_aligned(p, (request_t){.size = newsize, .alignment = alignment, .offset = offset, .memory = MEMORY_ZERO});
+  return resize_aligned(
+      p, (request_t){.size = newsize, .alignment = alignment, .offset = offset, .memory = MEMORY_ZERO});
 }
 
 EXPORT void* mi_recalloc_aligned(void* p, size_t newcount, size_t size, size_t alignment) {

@@ -24,8 +24,9 @@ static inline bool request_is_natural(const request_t* request) {
   return request->alignment <= 16 && (request->alignment <= 1 || request->offset % request->alignment == 0);
 }
 
-/* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook has
-   been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power of two). */
+/* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook
+   has been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power
+   of two). */
 COLD void* alloc_generic(request_t request);
 
 /* The tails of the fast paths. */
@@ -38,8 +39,8 @@ NOINLINE void free_emptied(page_t* page);
 /* NULL with errno ENOMEM and the hook told EOVERFLOW. */
 COLD void* alloc_overflow(const char* what, size_t count, size_t size);
 
-/* The page of a block that is to be resized or measured; NULL when p is not ours (then *foreign is set) or is not a
-   live block's start (then it has been reported). */
+/* The page of a block that is to be resized or measured; NULL when p is not ours (then *foreign is set) or is
+   not a live block's start (then it has been reported). */
 typedef enum ownership_e { BLOCK_OURS, BLOCK_FOREIGN, BLOCK_BAD } ownership_t;
 ownership_t block_lookup(const void* p, const char* verb, page_t** page);
 

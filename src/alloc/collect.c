@@ -24,7 +24,8 @@ void alloc_cadence(cadence_t cadence) {
   const hook_pair_t hook = hook_get(&deferred_hook);
   if (likely(hook.function == NULL) || self->in_deferred) return;
   self->in_deferred = 1;
-  ((mi_deferred_free_fun*)hook.function)(cadence == CADENCE_FORCED, load_relaxed(&self->heartbeat), hook.argument);
+  ((mi_deferred_free_fun*)hook.function)(cadence == CADENCE_FORCED, load_relaxed(&self->heartbeat),
+                                         hook.argument);
   self->in_deferred = 0;
 }
 

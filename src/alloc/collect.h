@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Collect the calling thread's pages and give all free memory of the process back to the OS; returns bytes. */
+/* Collect the calling thread's pages and give all free memory of the process back to the
+   OS; returns bytes. */
 size_t memory_trim(void);
 
 #endif

@@ -8,8 +8,8 @@
 #include "alloc/alloc.h"
 
 /* A block from the calling thread's part.  Whatever is not "a small block, on hand" is one cold call: threads
-   start on the empty part and empty slots hold the empty page, so nothing here can be NULL.  Slots 0 and 1 stay
-   empty: 8-byte blocks have no room for the mark that is cleared here. */
+   start on the empty part and empty slots hold the empty page, so nothing here can be NULL.  Slots 0 and 1
+   stay empty: 8-byte blocks have no room for the mark that is cleared here. */
 ALWAYS_INLINE void* malloc_fast(size_t size) {
   heap_part_t* const part = thread_part;
   if (likely(size <= DIRECT_SIZE_MAX)) {
@@ -49,9 +49,9 @@ ALWAYS_INLINE void* zalloc_fast(size_t size) {
   return alloc_slow_zero(size);
 }
 
-/* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for other
-   threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is left is
-   a block of an own page: is it the start of one, and not already free? */
+/* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for
+   other threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is
+   left is a block of an own page: is it the start of one, and not already free? */
 ALWAYS_INLINE void free_fast(void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
   if (unlikely(offset >= load_folded(&window.limit))) {
@@ -75,7 +75,8 @@ ALWAYS_INLINE void free_fast(void* p) {
   }
   block->next = page->local_free;
   page->local_free = block;
-  atomic_signal_fence(memory_order_release); /* `used` last: then the page may be empty, and gone (heap/idle.c) */
+  /* `used` last: then the page may be empty, and gone (heap/idle.c) */
+  atomic_signal_fence(memory_order_release);
   if (unlikely(--page->used == 0)) free_emptied(page);
 }
 

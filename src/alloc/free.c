@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Free: everything that is not "a block of an own page, and not the last one".  Whatever cannot be the start of
-   a live block is reported, never acted upon. */
+/* Free: everything that is not "a block of an own page, and not the last one".  Whatever cannot be the start
+   of a live block is reported, never acted upon. */
 #include <errno.h>
 
 #include "alloc/fast.h"
@@ -12,28 +12,29 @@
 /* ---- misuse ---- */
 
 static COLD void report_double_free(const void* p, const page_t* page) {
-  report_misuse(EAGAIN, "double free of %p (a block of %zu bytes): it was freed before; remove one of the two frees", p,
-                page_usable_size(page));
+  report_misuse(EAGAIN,
+                "double free of %p (a block of %zu bytes): it was freed before; remove one of the two frees",
+                p, page_usable_size(page));
 }
 
 static COLD void report_bad_start(const char* verb, const void* p, const page_t* page) {
   const char* const start = page_start(page);
   const size_t offset = (size_t)((const char*)p - start);
   if (page->slices == 0) {
-    report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes", verb, p,
-                  (const void*)(start + page->stride), page_usable_size(page));
+    report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
+                  verb, p, (const void*)(start + page->stride), page_usable_size(page));
     return;
   }
-  report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes", verb, p,
-                (const void*)(start + offset - offset % page->stride), page_usable_size(page));
+  report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
+                verb, p, (const void*)(start + offset - offset % page->stride), page_usable_size(page));
 }
 
 static COLD void report_unallocated(const char* verb, const void* p) {
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
-/* Does the block look as if it were free?  The mark does not lie about a free block, but a live one may hold it:
-   programs copy memory that they never wrote.  So it only raises the suspicion. */
+/* Does the block look as if it were free?  The mark does not lie about a free block, but a live one may hold
+   it: programs copy memory that they never wrote.  So it only raises the suspicion. */
 static bool block_is_suspect(const page_t* page, const block_t* block) {
   if (likely(page->bin != BIN_TINY)) return block->mark == (uintptr_t)page;
   /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
@@ -41,8 +42,8 @@ static bool block_is_suspect(const page_t* page, const block_t* block) {
   return next == 0 || (next % 8 == 0 && next - (uintptr_t)page_start(page) < SLICE_SIZE);
 }
 
-/* Is the block on a list of free blocks?  Exact for the owner.  For others the lists may move meanwhile: then a
-   second free may be missed, but a live block is on no list, so a correct program is never accused. */
+/* Is the block on a list of free blocks?  Exact for the owner.  For others the lists may move meanwhile: then
+   a second free may be missed, but a live block is on no list, so a correct program is never accused. */
 static COLD bool block_is_free(const page_t* page, const block_t* block) {
   return page_list_holds(page, page->local_free, block) || page_list_holds(page, page->free, block) ||
          page_list_holds(page, remote_list(page), block) ||
@@ -81,8 +82,10 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
     return;
   }
   thread_t* const self = thread_enter();
-  /* The scavenger may hold this thread (then `self` is a nested record), or have given the page up meanwhile. */
-  if (self != NULL && page_is_of(page, self)) part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
+  /* The scavenger may hold this thread (then `self` is a nested record), or have given the
+     page up meanwhile. */
+  if (self != NULL && page_is_of(page, self))
+    part_free_local((heap_part_t*)load_relaxed(&page->part), page, block);
   else heap_free_remote(page, block);
   if (self == NULL) return;
   purge_due();
@@ -186,7 +189,8 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     return BLOCK_BAD;
   }
   if (page->slices != 0 && block_was_freed(page, p)) {
-    report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p, page_usable_size(page));
+    report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p,
+                  page_usable_size(page));
     return BLOCK_BAD;
   }
   return BLOCK_OURS;

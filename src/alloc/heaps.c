@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* First-class heaps: allocation in a heap from any thread, and the end of a heap.
 
-   delete:  state := DELETED; the caller's pages move to its part of the main heap, abandoned ones are forwarded;
-            other threads move theirs when they notice (thread_settle).
-   destroy: state := DESTROYED; every page of the heap is released whatever lives in it. */
+   delete:  state := DELETED; the caller's pages move to its part of the main heap, abandoned ones are
+   forwarded; other threads move theirs when they notice (thread_settle). destroy: state := DESTROYED; every
+   page of the heap is released whatever lives in it. */
 #include <errno.h>
 
 #include "alloc/fast.h"
@@ -39,8 +39,12 @@ static void* heap_alloc(mi_heap_t* h, size_t size, zeroed_t memory) {
 
 EXPORT void* mi_heap_malloc(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_UNKNOWN); }
 EXPORT void* mi_heap_zalloc(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_ZERO); }
-EXPORT void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_UNKNOWN); }
-EXPORT void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) { return heap_alloc(heap, size, MEMORY_ZERO); }
+EXPORT void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) {
+  return heap_alloc(heap, size, MEMORY_UNKNOWN);
+}
+EXPORT void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) {
+  return heap_alloc(heap, size, MEMORY_ZERO);
+}
 
 EXPORT void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) {
   size_t total;
@@ -82,8 +86,10 @@ EXPORT void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t 
 
 /* An alignment of 0 is an error: 3 is refused like every other that is no power of two. */
 static request_t aligned_request(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
-  return (request_t){
-      .heap = heap_or_main(heap), .size = size, .alignment = alignment != 0 ? alignment : 3, .offset = offset};
+  return (request_t){.heap = heap_or_main(heap),
+                     .size = size,
+                     .alignment = alignment != 0 ? alignment : 3,
+                     .offset = offset};
 }
 
 EXPORT void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
@@ -104,7 +110,8 @@ EXPORT void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size, size_t alignme
   return mi_heap_zalloc_aligned_at(heap, size, alignment, 0);
 }
 
-EXPORT void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment, size_t offset) {
+EXPORT void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment,
+                                       size_t offset) {
   size_t total;
   if (!mul_fits(count, size, &total)) return alloc_overflow("heap_calloc_aligned", count, size);
   return mi_heap_zalloc_aligned_at(heap, total, alignment, offset);
@@ -114,7 +121,8 @@ EXPORT void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, 
   return mi_heap_calloc_aligned_at(heap, count, size, alignment, 0);
 }
 
-EXPORT void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment, size_t offset) {
+EXPORT void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                        size_t offset) {
   return resize(p, aligned_request(heap, newsize, alignment, offset));
 }
 

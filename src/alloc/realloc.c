@@ -40,8 +40,8 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
-  char* const q =
-      request_is_natural(&request) && request.heap == NULL ? malloc_fast(request.size) : alloc_generic(request);
+  char* const q = request_is_natural(&request) && request.heap == NULL ? malloc_fast(request.size)
+                                                                       : alloc_generic(request);
   if (q == NULL) return NULL;
   memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);

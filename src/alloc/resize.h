@@ -4,7 +4,8 @@
 
 #include "alloc/alloc.h"
 
-/* realloc in all its forms.  NULL: as alloc_generic, and p is what it was.  Size 0 gives a fresh minimal block. */
+/* realloc in all its forms.  NULL: as alloc_generic, and p is what it was.  Size 0 gives a fresh minimal
+ * block. */
 void* resize(void* p, request_t request);
 
 #endif

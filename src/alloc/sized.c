@@ -9,9 +9,13 @@ static void* with_size(void* p, size_t* block_size) {
 
 EXPORT void* mi_umalloc(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
 
-EXPORT void* mi_umalloc_small(size_t size, size_t* block_size) { return with_size(malloc_fast(size), block_size); }
+EXPORT void* mi_umalloc_small(size_t size, size_t* block_size) {
+  return with_size(malloc_fast(size), block_size);
+}
 
-EXPORT void* mi_uzalloc_small(size_t size, size_t* block_size) { return with_size(zalloc_fast(size), block_size); }
+EXPORT void* mi_uzalloc_small(size_t size, size_t* block_size) {
+  return with_size(zalloc_fast(size), block_size);
+}
 
 EXPORT void* mi_ucalloc(size_t count, size_t size, size_t* block_size) {
   return with_size(mi_calloc(count, size), block_size);

@@ -37,20 +37,25 @@ void atomic_seam(const volatile void* where); /* called before the operation on 
 #define or_acq_rel(p, x) (SEAM(p), atomic_fetch_or_explicit((p), (x), memory_order_acq_rel))
 #define and_acq_rel(p, x) (SEAM(p), atomic_fetch_and_explicit((p), (x), memory_order_acq_rel))
 
-/* A relaxed load of a word for the fast paths.  Compilers do not fold atomic loads into the instruction that uses
-   the value; this one they may.  Only for a value that is used once: the compiler could read it twice. */
+/* A relaxed load of a word for the fast paths.  Compilers do not fold atomic loads into the instruction that
+   uses the value; this one they may.  Only for a value that is used once: the compiler could
+   read it twice. */
 #if MI_ATOMIC_SEAM || THREAD_SANITIZER
 #define load_folded(p) ((uintptr_t)load_relaxed(p))
 #else
 #define load_folded(p) (*(const uintptr_t*)(const void*)(p))
 #endif
 
-/* Compare and swap; on failure *expected holds what was found.  Weak: may fail for no reason, use in a loop. */
+/* Compare and swap; on failure *expected holds what was found.  Weak: may fail for no reason, use
+   in a loop. */
 #define cas_weak_acq_rel(p, expected, x) \
-  (SEAM(p), atomic_compare_exchange_weak_explicit((p), (expected), (x), memory_order_acq_rel, memory_order_acquire))
-#define cas_strong_acq_rel(p, expected, x) \
-  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_acq_rel, memory_order_acquire))
-#define cas_strong_seq_cst(p, expected, x) \
-  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_seq_cst, memory_order_seq_cst))
+  (SEAM(p),                              \
+   atomic_compare_exchange_weak_explicit((p), (expected), (x), memory_order_acq_rel, memory_order_acquire))
+#define cas_strong_acq_rel(p, expected, x)                                                      \
+  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_acq_rel, \
+                                                    memory_order_acquire))
+#define cas_strong_seq_cst(p, expected, x)                                                      \
+  (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_seq_cst, \
+                                                    memory_order_seq_cst))
 
 #endif

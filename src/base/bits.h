@@ -23,7 +23,9 @@ static inline unsigned bit_highest(uint64_t x) { return 63u - (unsigned)__builti
 static inline unsigned bit_count(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
 
 /* The bits first .. first+count-1; 1 <= count, first+count <= 64. */
-static inline uint64_t bit_range(unsigned first, unsigned count) { return (~UINT64_C(0) >> (64 - count)) << first; }
+static inline uint64_t bit_range(unsigned first, unsigned count) {
+  return (~UINT64_C(0) >> (64 - count)) << first;
+}
 
 /* Bit i of the result is set when bits i .. i+count-1 of x all are; 1 <= count <= 64. */
 static inline uint64_t bit_runs(uint64_t x, unsigned count) {

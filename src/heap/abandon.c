@@ -2,9 +2,10 @@
 /* Abandoned pages: pages without an owner, shared by all threads, of one heap.
 
    Whether a page is abandoned is told by its word alone (page/remote.h), and the CAS on that word decides who
-   gets it.  So that a thread that needs a page of a class finds one, those with something free are also entries
-   of a stack per heap and class (Treiber; the head carries a version, entries are table entries and never go
-   away).  An entry is only a hint: its page may have been claimed by a free meanwhile, and be anybody's.
+   gets it.  So that a thread that needs a page of a class finds one, those with something free are also
+   entries of a stack per heap and class (Treiber; the head carries a version, entries are table entries and
+   never go away).  An entry is only a hint: its page may have been claimed by a free meanwhile, and be
+   anybody's.
 
      linked 0 --abandoned_link--> 1    the one who made it 1 pushes the entry
      linked 1 --unlink_entry---> 0     the one who took the entry off the stack; then it tries to claim
@@ -118,7 +119,8 @@ page_t* abandoned_claim(heap_t* heap, unsigned bin) {
   return NULL;
 }
 
-/* Take the whole stack; every page of it that is still abandoned is claimed, then released or abandoned again. */
+/* Take the whole stack; every page of it that is still abandoned is claimed, then released or abandoned
+ * again. */
 static void sweep_stack(abandoned_t* stack, heap_t* forward) {
   uint64_t head = load_acquire(&stack->head);
   while (!cas_weak_acq_rel(&stack->head, &head, (head & ~INDEX_MASK) + VERSION_ONE)) {
@@ -145,7 +147,8 @@ void abandoned_note_empty(heap_t* heap, unsigned bin) {
 void abandoned_sweep(heap_t* heap) {
   heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? &heap_main : NULL;
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
-    if ((load_relaxed(&heap->abandoned[bin].head) & INDEX_MASK) != 0) sweep_stack(&heap->abandoned[bin], forward);
+    if ((load_relaxed(&heap->abandoned[bin].head) & INDEX_MASK) != 0)
+      sweep_stack(&heap->abandoned[bin], forward);
   }
 }
 

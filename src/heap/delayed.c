@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A free by a thread that does not own the page.  The common case is one CAS on the page's word (page/remote.h);
-   the first such free into a full page goes to the owning part's delayed list, so that the owner,
-   who does not search full pages, hears of it once.
+/* A free by a thread that does not own the page.  The common case is one CAS on the page's word
+   (page/remote.h); the first such free into a full page goes to the owning part's delayed list, so that the
+   owner, who does not search full pages, hears of it once.
 
-   The list: push = CAS, take = exchange, both acq_rel on one word.  A part may die (its thread exits, its heap
-   is deleted) while a pusher sleeps.  part_die: state := DEAD, then take;  pusher: push, then look at the state.
-   If the push comes after that last take in the order of the list word, its CAS has read the exchange (acquire),
-   so it sees DEAD and takes the list itself.  Parts are type-stable, so the push itself is always safe.
+   The list: push = CAS, take = exchange, both acq_rel on one word.  A part may die (its thread exits, its
+   heap is deleted) while a pusher sleeps.  part_die: state := DEAD, then take;  pusher: push, then look at
+   the state. If the push comes after that last take in the order of the list word, its CAS has read the
+   exchange (acquire), so it sees DEAD and takes the list itself.  Parts are type-stable, so the push itself
+   is always safe.
 
    A block on such a list counts as live in its page, so the page cannot go away while the block is in flight;
    whoever takes it frees it like any other, by the page's state of that moment. */

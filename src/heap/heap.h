@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Heaps.  A heap is an identity shared by all threads plus one part per thread that allocates from it; the part
-   owns pages and is touched by its thread only, but for the list of delayed remote frees.
+/* Heaps.  A heap is an identity shared by all threads plus one part per thread that allocates from it; the
+   part owns pages and is touched by its thread only, but for the list of delayed remote frees.
 
      heap --state--> HEAP_LIVE --heap_delete--> HEAP_DELETED    blocks live on in the main heap
                                --heap_destroy-> HEAP_DESTROYED  blocks are gone
-   Parts of other threads notice lazily (thread_settle).  Heaps, parts and threads are type-stable (heap/pool.h):
-   a remote free that slept may still push to a part that has died, so a pusher looks at the part's state after
-   its push, and empties the list itself when the part is dead.
+   Parts of other threads notice lazily (thread_settle).  Heaps, parts and threads are type-stable
+   (heap/pool.h): a remote free that slept may still push to a part that has died, so a pusher looks at the
+   part's state after its push, and empties the list itself when the part is dead.
 
-   Page queues: a page with free blocks, or that may have some, is in queues[bin] of its part; allocation always
-   looks at the first.  A page found full leaves for `full`, where nobody searches.
+   Page queues: a page with free blocks, or that may have some, is in queues[bin] of its part; allocation
+   always looks at the first.  A page found full leaves for `full`, where nobody searches.
 
      empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
      queue --part_page_emptied--> retired in the queue --a few cadences--> released
@@ -48,7 +48,8 @@ struct mi_heap_s {
   atomic_u32_t state; /* atomic: heap_state_t */
   atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
-  atomic_u64_t segments[HEAP_SEGMENT_BITS / 64]; /* atomic: bit (segment % 4096) is set if a page was claimed there */
+  /* atomic: bit (segment % 4096) is set if a page was claimed there */
+  atomic_u64_t segments[HEAP_SEGMENT_BITS / 64];
   abandoned_t abandoned[BIN_COUNT];
 };
 
@@ -83,13 +84,15 @@ void heap_unref(heap_t* heap);
 
 /* ---- a part's pages (owner only) ---- */
 void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag);
-page_t* part_find_page(heap_part_t* part, unsigned bin); /* a page with page->free != NULL; NULL: out of memory */
+/* a page with page->free != NULL; NULL: out of memory */
+page_t* part_find_page(heap_part_t* part, unsigned bin);
 void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins the queues */
 void part_unfull(heap_part_t* part, page_t* page);
 void part_give_up(heap_part_t* part, page_t* full);      /* a full page is abandoned */
 void part_page_emptied(heap_part_t* part, page_t* page);
 void part_free_local(heap_part_t* part, page_t* page, block_t* block); /* any owned page, block checked */
-void part_free_delivered(heap_part_t* part, page_t* page, block_t* block); /* the same, freed by another thread */
+/* the same, freed by another thread */
+void part_free_delivered(heap_part_t* part, page_t* page, block_t* block);
 void part_tick(heap_part_t* part);         /* one cadence: retired pages */
 void part_collect(heap_part_t* part);      /* adopt all remote frees, release all empty pages */
 void part_abandon_all(heap_part_t* part);  /* thread exit: release or abandon every page */
@@ -98,20 +101,24 @@ void part_forget(heap_part_t* part);       /* the heap was destroyed: the pages 
 bool part_is_valid(const heap_part_t* part);
 
 /* ---- remote and delayed frees (heap/delayed.c) ---- */
-void heap_free_remote(page_t* page, block_t* block);    /* anybody: free a checked block of a page that is not one's own */
+/* anybody: free a checked block of a page that is not one's own */
+void heap_free_remote(page_t* page, block_t* block);
 void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
 bool part_delays_block(heap_part_t* part, const block_t* block); /* is it on the list? */
-void part_die(heap_part_t* part);                       /* owner, part without pages: nothing delivered is lost */
+/* owner, part without pages: nothing delivered is lost */
+void part_die(heap_part_t* part);
 
 /* ---- parts of idle threads (heap/idle.c); who holds the part (thread/idle.c) ---- */
 bool part_idle_look(heap_part_t* part);    /* give up full pages, mark empty ones; true: some are marked */
-void part_idle_release(heap_part_t* part); /* after a barrier everywhere: the marked pages go back to the OS */
+/* after a barrier everywhere: the marked pages go back to the OS */
+void part_idle_release(heap_part_t* part);
 void part_drain_held(heap_part_t* part);   /* heap/delayed.c: free what others delivered */
 
 /* ---- a heap's pages (anybody) ---- */
 page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when there is none */
 void heap_note_page(heap_t* heap, const page_t* page);
-void page_release(page_t* page); /* an empty page that the caller owns goes back, or stays parked while linked */
+/* an empty page that the caller owns goes back, or stays parked while linked */
+void page_release(page_t* page);
 
 /* Visit the pages of a heap: pages of other heaps in the same segments are passed over. */
 typedef void page_visit_t(page_t* page, void* arg);
@@ -119,11 +126,13 @@ void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg);
 void heap_visit_all_pages(page_visit_t* visit, void* arg); /* of all heaps */
 
 /* ---- abandoned pages (heap/abandon.c) ---- */
-void page_abandon(page_t* page);                       /* owner, page in no queue: give it up, or release it if empty */
+/* owner, page in no queue: give it up, or release it if empty */
+void page_abandon(page_t* page);
 void abandoned_link(heap_t* heap, unsigned bin, page_t* page); /* it has got a free block: make it findable */
 page_t* abandoned_claim(heap_t* heap, unsigned bin);   /* NULL: none */
 void abandoned_note_empty(heap_t* heap, unsigned bin); /* a linked page has lost its last block */
-void abandoned_sweep(heap_t* heap);                    /* release the empty ones, forward those of a deleted heap */
+/* release the empty ones, forward those of a deleted heap */
+void abandoned_sweep(heap_t* heap);
 void abandoned_unlink_all(heap_t* heap);               /* destroy: forget all entries */
 
 /* ---- big blocks (heap/single.c) ---- */

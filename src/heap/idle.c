@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages of a thread that sleeps, emptied by others: the scavenger releases them in the thread's stead.
 
-   The caller holds the part (thread/idle.c): its thread is in no slow path and enters none, so the queues, the
-   full list and the delayed list's order are the holder's.  The thread's fast paths go on meanwhile; they touch
+   The caller holds the part (thread/idle.c): its thread is in no slow path and enters none, so the queues,
+   the full list and the delayed list's order are the holder's.  The thread's fast paths go on meanwhile; they
+   touch:
      - the first page of a queue of `direct` sizes: allocation.  Such a page is left alone.
-     - any page of the queues that has a live block of the thread: frees.  So the holder changes nothing of a page
-       with live blocks but its atomic word, and reads `used` of it, which can only fall.
+     - any page of the queues that has a live block of the thread: frees.  So the holder changes nothing of a
+       page with live blocks but its atomic word, and reads `used` of it, which can only fall.
      - no page of the full list: their tag has a care flag, which sends frees to the slow path.
-   An empty page (used == blocks in thread_free) has no live block: nobody else can touch it.  `used` falls only
-   while the page is held, so a stale value is too high and never makes a page look empty.
+   An empty page (used == blocks in thread_free) has no live block: nobody else can touch it.  `used` falls
+   only while the page is held, so a stale value is too high and never makes a page look empty.
 
      queue, not empty --held--> as it is         full --held--> abandoned (its last free will release it)
      queue, empty --part_idle_look--> marked --barrier everywhere--> part_idle_release--> released and purged
 
-   Why the barrier: the free that made `used` what it is writes the block and local_free first, in program order
-   (alloc/fast.h), but on some machines not in the order others see.  Once its thread has passed a barrier after
-   `used` was read, those writes are over, and the memory may have another owner. */
+   Why the barrier: the free that made `used` what it is writes the block and local_free first, in program
+   order (alloc/fast.h), but on some machines not in the order others see.  Once its thread has passed a
+   barrier after `used` was read, those writes are over, and the memory may have another owner. */
 #include "heap/heap.h"
 #include "heap/queue.h"
 #include "memory/purge.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread's part of a heap: finding a page with a free block, full pages, retired pages.  The states of a page
-   and the edges between them are drawn in heap.h. */
+/* A thread's part of a heap: finding a page with a free block, full pages, retired pages.  The states of a
+   page and the edges between them are drawn in heap.h. */
 #include <string.h>
 
 #include "heap/heap.h"
@@ -243,7 +243,8 @@ bool part_is_valid(const heap_part_t* part) {
     if (!queue_is_valid(part, &part->queues[bin], 0)) return false;
     const size_t slot = bin_size(bin) / 8;
     const page_t* const first = part->queues[bin].first;
-    if (bin != BIN_TINY && slot < DIRECT_COUNT && part->direct[slot] != (first != NULL ? first : &page_empty)) {
+    if (bin != BIN_TINY && slot < DIRECT_COUNT &&
+        part->direct[slot] != (first != NULL ? first : &page_empty)) {
       return false;
     }
   }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See pool.h.  CAS on head is acq_rel: release of a put pairs with acquire of the pop that takes the struct. */
+/* See pool.h.  CAS on head is acq_rel: release of a put pairs with acquire of the pop that
+   takes the struct. */
 #include "heap/pool.h"
 
 #include "memory/meta.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Big blocks: a page that is one block, an exact run of slices, owned by nobody: whoever frees it returns the run.
+/* Big blocks: a page that is one block, an exact run of slices, owned by nobody: whoever frees it returns the
+   run.
 
      word: SINGLE_FREE --single_alloc--> SINGLE_LIVE --single_free (one CAS)--> SINGLE_FREE
    So a second free loses the CAS, whichever thread it comes from. */
@@ -22,7 +23,8 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   const size_t bytes = shift + max_size(request.size, 1);
   claim_t claim;
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
-  if (!slices_claim(skip + div_up(bytes, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
+  if (!slices_claim(skip + div_up(bytes, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim))
+    return NULL;
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;

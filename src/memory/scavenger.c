@@ -9,8 +9,8 @@
    releaser sets its hint, then looks for ASLEEP; all seq_cst, so one of them sees the other.
 
    While memory is dirty the scavenger wakes once per purge delay by itself, so a releaser makes a system call
-   once per idle period, and nobody ever waits in malloc or free: waking is the one futex call there.  Hints for
-   the job (memory/scavenger.h) wake it in the same way; then it ticks four times per purge delay. */
+   once per idle period, and nobody ever waits in malloc or free: waking is the one futex call there.  Hints
+   for the job (memory/scavenger.h) wake it in the same way; then it ticks four times per purge delay. */
 #include "memory/scavenger.h"
 
 #include <stddef.h>
@@ -64,7 +64,8 @@ static void* scavenge(void* unused) {
     }
     if (rounds == 0 && !summary_any(HINT_DIRTY)) sleep_until_dirty();
     const unsigned ticks = rounds > 0 ? PERIOD_TICKS : 1;
-    for (unsigned i = 0; i < ticks && load_relaxed(&scavenger_state) != SCAVENGER_OFF; i++) rounds = tick(rounds, delay);
+    for (unsigned i = 0; i < ticks && load_relaxed(&scavenger_state) != SCAVENGER_OFF; i++)
+      rounds = tick(rounds, delay);
     purge_period();
   }
   purge_set_mode(PURGE_INLINE);

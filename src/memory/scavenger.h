@@ -23,8 +23,9 @@ void scavenger_after_fork(void);
 
 void scavenger_wake(void);
 
-/* A job for the scavenger besides purging, set once by the layer above that knows threads: `idle_ms` ms have passed
-   since its last run.  It runs several times after each hint, until a purge delay without hints is over. */
+/* A job for the scavenger besides purging, set once by the layer above that knows threads: `idle_ms` ms have
+   passed since its last run.  It runs several times after each hint, until a purge delay without hints is
+   over. */
 typedef void scavenger_job_t(long idle_ms);
 void scavenger_set_job(scavenger_job_t* job);
 

@@ -303,7 +303,8 @@ void memory_after_fork(page_slices_fn* page_slices) {
   for (size_t s = 0; s < window_segments(); s++) {
     if (!window_segment_ready(s) || load_acquire(segment_word(s, WORD_PLACED)) == 0) continue;
     const uint64_t used = covered_slices(s, page_slices, &covered);
-    /* Fork copies page by page: the table may be older than the words.  A page that is still there keeps its slices. */
+    /* Fork copies page by page: the table may be older than the words.  A page that is still there keeps
+       its slices. */
     segment_clear(s, WORD_FREE, used);
     const uint64_t free = load_relaxed(segment_word(s, WORD_FREE));
     const uint64_t lost = ~(used | free) & load_relaxed(segment_word(s, WORD_COMMITTED));

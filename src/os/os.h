@@ -65,8 +65,8 @@ void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms);
 /* Wake one sleeper on word. */
 void os_futex_wake(atomic_u32_t* word);
 
-/* Every other thread of the process passes a full memory barrier before this returns.  0 or an errno value (the
-   kernel cannot). */
+/* Every other thread of the process passes a full memory barrier before this returns.  0 or an errno value
+   (the kernel cannot). */
 int os_barrier_everywhere(void);
 
 /* Run `run` in a new detached thread with a small stack and every signal blocked.  The OS may call malloc for

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages: making one, carving blocks, moving blocks between its lists, checking it.  Invariants are in page.h. */
+/* Pages: making one, carving blocks, moving blocks between its lists, checking it.  Invariants
+   are in page.h. */
 #include "page/page.h"
 
 #include <string.h>
@@ -97,7 +98,8 @@ void page_merge_lists(page_t* page) {
   page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
   if (page->free != NULL) {
     block_t* tail = page->free;
-    for (size_t i = 0; i < page->capacity && block_next(page, tail) != NULL; i++) tail = block_next(page, tail);
+    for (size_t i = 0; i < page->capacity && block_next(page, tail) != NULL; i++)
+      tail = block_next(page, tail);
     block_set_next(page, tail, page->local_free);
   } else {
     page->free = page->local_free;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* A page: 1 .. 16 slices holding blocks of one size class, of one heap, owned by one thread at a time; or one
-   big block (a "single").  The struct is the table entry of the page's first slice; entries of the other slices
-   stay zero, so no owner test ever succeeds on them.
+   big block (a "single").  The struct is the table entry of the page's first slice; entries of the other
+   slices stay zero, so no owner test ever succeeds on them.
 
    Invariants (page_is_valid checks them in debug builds; L(x) is the length of list x):
      P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free
      P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
      P3  every listed block lies inside the page, at a multiple of the stride
-     P4  blocks in `free` have mark 0 or their page's address; those in local_free and thread_free have the mark
+     P4  blocks in `free` have mark 0 or their page's address; those in local_free and thread_free have
+         the mark
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
 
-   Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned page;
-   const = set before the page is published by its start bit; atomic = anybody, through the seam. */
+   Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
+   page; const = set before the page is published by its start bit; atomic = anybody, through the seam. */
 #ifndef PAGE_PAGE_H
 #define PAGE_PAGE_H
 
@@ -50,7 +51,8 @@ struct page_s {
   atomic_word_t owner_tag; /* atomic; written by the owner */
   block_t* free;           /* owner: allocation pops here, nothing else does */
   block_t* local_free;     /* owner: the owner's frees */
-  uint64_t reciprocal;     /* const: ceil(2^64 / stride): x is a multiple of stride iff x * reciprocal < reciprocal */
+  /* const: ceil(2^64 / stride): x is a multiple of stride iff x * reciprocal < reciprocal */
+  uint64_t reciprocal;
   uint32_t used;           /* owner: blocks that are not in free or local_free */
   uint32_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
   uint16_t capacity;       /* owner: blocks carved so far */
@@ -106,8 +108,8 @@ static inline void block_set_mark(const page_t* page, block_t* block) {
   if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = (uintptr_t)page;
 }
 
-/* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one never
-   makes a later free look like a second one. */
+/* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one
+   never makes a later free look like a second one. */
 static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
@@ -148,8 +150,8 @@ void page_collect_remote(page_t* page);
 /* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
 void page_merge_lists(page_t* page);
 
-/* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends and
-   never faults, even when the list changes meanwhile. */
+/* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends
+   and never faults, even when the list changes meanwhile. */
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block);
 
 /* All invariants above; owner only. */

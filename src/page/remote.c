@@ -2,9 +2,9 @@
 /* See remote.h for the word, its states and edges.
 
    Orders.  Every CAS here is acq_rel and pairs with the others on the same word:
-     release  by a pusher: its writes to the block (and the program's last ones) come before the owner's reuse;
-              by an abandoning owner: all its writes to the page come before the claimer's reads
-     acquire  by the taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED) */
+     release  by a pusher: its writes to the block (and the program's last ones) come before the owner's
+   reuse; by an abandoning owner: all its writes to the page come before the claimer's reads acquire  by the
+   taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED) */
 #include "page/remote.h"
 
 enum { HEAD_BITS = 20, COUNT_SHIFT = 30, STATE_SHIFT = 46, VERSION_SHIFT = 48 };
@@ -124,7 +124,8 @@ bool remote_claim(page_t* page) {
   uint64_t word = load_acquire(&page->thread_free);
   do {
     if (remote_state(word) != REMOTE_ABANDONED) return false;
-  } while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
+  } while (!cas_weak_acq_rel(&page->thread_free, &word,
+                             with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
   page->used = remote_count(word);
   page->local_free = head_block(page, word);
   return true;

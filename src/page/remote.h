@@ -26,7 +26,12 @@
 
 #include "page/page.h"
 
-typedef enum remote_state_e { REMOTE_NORMAL, REMOTE_DELAYED, REMOTE_DELAYING, REMOTE_ABANDONED } remote_state_t;
+typedef enum remote_state_e {
+  REMOTE_NORMAL,
+  REMOTE_DELAYED,
+  REMOTE_DELAYING,
+  REMOTE_ABANDONED
+} remote_state_t;
 
 /* What the caller of remote_free has to do next. */
 typedef enum remote_verdict_e {
@@ -34,7 +39,8 @@ typedef enum remote_verdict_e {
   REMOTE_SIGNAL,    /* not pushed: push it on the owning part's delayed list, then call remote_signalled */
   REMOTE_LAST,      /* pushed, the page is empty and now belongs to the caller */
   REMOTE_UNOWNED,   /* pushed into an abandoned page that has live blocks left */
-  REMOTE_NOT_LIVE,  /* not pushed: the page is abandoned and has no live block, so this one was freed before */
+  /* not pushed: the page is abandoned and has no live block, so this one was freed before */
+  REMOTE_NOT_LIVE,
 } remote_verdict_t;
 
 static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }

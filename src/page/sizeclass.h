@@ -8,8 +8,8 @@
    A request above 128 bytes wastes at most 1/8 of itself.  Between 65 and 113 bytes the ABI's alignment to 16
    costs up to 15 bytes, which is more than an eighth: those requests get the next multiple of 16, no more.
 
-   The blocks of medium bins (above 8 KiB) stand 64 bytes further apart than their size, an odd number of cache
-   lines, so that equal fields of neighbouring blocks fall into different cache sets. */
+   The blocks of medium bins (above 8 KiB) stand 64 bytes further apart than their size, an odd number of
+   cache lines, so that equal fields of neighbouring blocks fall into different cache sets. */
 #ifndef PAGE_SIZECLASS_H
 #define PAGE_SIZECLASS_H
 

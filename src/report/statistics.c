@@ -68,9 +68,11 @@ static void put_bins(const output_t* sink, const stats_snapshot_t* stats) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     const bin_snapshot_t* const b = &stats->bins[bin];
     if (b->pages == 0) continue;
-    print_to(sink, "  %10zu %12zu %14zu %10zu\n", bin_size(bin), b->blocks, b->blocks * bin_size(bin), b->pages);
+    print_to(sink, "  %10zu %12zu %14zu %10zu\n", bin_size(bin), b->blocks, b->blocks * bin_size(bin),
+             b->pages);
   }
-  print_to(sink, "  %10s %12zu %14zu %10zu\n", "big", stats->huge_blocks, stats->huge_bytes, stats->huge_blocks);
+  print_to(sink, "  %10s %12zu %14zu %10zu\n", "big", stats->huge_blocks, stats->huge_bytes,
+           stats->huge_blocks);
 }
 
 static void print_stats(const output_t* sink) {
@@ -84,7 +86,8 @@ static void print_stats(const output_t* sink) {
       (unsigned long long)stats.purge_calls);
   print_to(sink, "  reserved   %14zu bytes of addresses, %zu of metadata\n", stats.reserved, stats.metadata);
   print_to(sink, "  resident   %14zu bytes\n", os_process_rss());
-  print_to(sink, "  pages      %14zu, %zu of them abandoned; %zu threads\n", stats.pages, stats.abandoned_pages, stats.threads);
+  print_to(sink, "  pages      %14zu, %zu of them abandoned; %zu threads\n", stats.pages,
+           stats.abandoned_pages, stats.threads);
   print_to(sink, "  OS calls   %14llu commit, %llu map\n", (unsigned long long)stats.commit_calls,
       (unsigned long long)stats.map_calls);
   put_bins(sink, &stats);
@@ -103,7 +106,7 @@ __attribute__((destructor)) static void print_at_exit(void) {
   stats_snapshot_t stats;
   stats_snapshot(&stats);
   const output_t sink = {NULL, NULL};
-  print_to(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n", (unsigned long long)stats.served_blocks,
-      (unsigned long long)stats.served_bytes, (int)getpid());
+  print_to(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n",
+           (unsigned long long)stats.served_blocks, (unsigned long long)stats.served_bytes, (int)getpid());
   print_stats(&sink);
 }

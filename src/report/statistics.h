@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process holds, counted when asked: live blocks are read off the pages, so the fast paths count nothing.
-   Exact once no other thread runs; while they run, each page is read at its own moment. */
+/* What the process holds, counted when asked: live blocks are read off the pages, so the fast paths count
+   nothing. Exact once no other thread runs; while they run, each page is read at its own moment. */
 #ifndef REPORT_STATISTICS_H
 #define REPORT_STATISTICS_H
 
@@ -19,7 +19,8 @@ typedef struct stats_snapshot_s {
   size_t free_bytes;      /* carved or not, inside pages and not live */
   size_t reserved, committed, peak_committed, dirty, metadata; /* committed: claimed slices */
   uint64_t purged, purge_calls, commit_calls, map_calls;
-  uint64_t served_blocks, served_bytes; /* handed to allocation by this thread and by threads that have exited */
+  /* handed to allocation by this thread and by threads that have exited */
+  uint64_t served_blocks, served_bytes;
   size_t threads;
   bin_snapshot_t bins[BIN_COUNT];
 } stats_snapshot_t;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Fork.  A word that the kernel wipes in every child (fork, _Fork, raw clone alike) tells a slow path that it runs
-   in a new process.  No handler runs at fork time and nothing is locked, so a child can allocate at once.
+/* Fork.  A word that the kernel wipes in every child (fork, _Fork, raw clone alike) tells a slow path that it
+   runs in a new process.  No handler runs at fork time and nothing is locked, so a child can allocate at
+   once.
 
      word: 0 (wiped) --first slow path of the child--> generation of this process
 
-   The generation is part of every thread tag.  The one thread that came over is recognised by its record, whose
-   generation is older than the word's; it adopts for the child what the parent's other threads owned: every page
-   with an older tag that is not its own.  Their lists may be torn (fork copies memory in the middle of their
-   work), so such pages are rebuilt from what their lists verifiably hold.  Threads that the child starts before
-   that have the new generation and keep their hands off. */
+   The generation is part of every thread tag.  The one thread that came over is recognised by its record,
+   whose generation is older than the word's; it adopts for the child what the parent's other threads owned:
+   every page with an older tag that is not its own.  Their lists may be torn (fork copies memory in the
+   middle of their work), so such pages are rebuilt from what their lists verifiably hold.  Threads that the
+   child starts before that have the new generation and keep their hands off. */
 #include "heap/heap.h"
 #include "memory/purge.h"
 #include "memory/scavenger.h"
@@ -55,7 +56,8 @@ static void adopt_page(page_t* page, void* self) {
     heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
     page_rebuild(page);
     page_abandon(page);
-    /* What was delivered to it.  A page on its way to a new owner still names the old part: not one of ours. */
+    /* What was delivered to it.  A page on its way to a new owner still names the old part: not
+       one of ours. */
     if (!tag_is_own(part->tag, self)) part_die(part);
   }
 }

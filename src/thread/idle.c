@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads that sleep cannot give back what others free into their pages: the scavenger does it for them.
 
-   A thread whose heartbeat has stood still for a purge delay is held (the states are in thread.h), its part of the
-   main heap is looked through (heap/idle.c), and it is let go.  If it wakes up meanwhile it allocates with a nested
-   record and frees by remote pushes: nobody waits.  Only the main heap: it is never destroyed under the holder.
+   A thread whose heartbeat has stood still for a purge delay is held (the states are in thread.h), its part
+   of the main heap is looked through (heap/idle.c), and it is let go.  If it wakes up meanwhile it allocates
+   with a nested record and frees by remote pushes: nobody waits.  Only the main heap: it is never destroyed
+   under the holder.
 
-   Records are type-stable and stay in the registry for ever; one in the pool is busy, so it is never held.  In
+   Records are type-stable and stay in the registry for ever; one in the pool is busy, so it is never held. In
    a forked child the records of threads that have not come over keep an old generation: not to be touched. */
 #include "memory/purge.h"
 #include "memory/scavenger.h"
 #include "os/os.h"
 #include "thread/thread.h"
 
-#if defined(__SANITIZE_THREAD__)
-enum { BARRIERS_ARE_KNOWN = 0 }; /* the sanitizer does not see barriers that one thread makes for another */
-#else
-enum { BARRIERS_ARE_KNOWN = 1 };
-#endif
+/* ThreadSanitizer does not see barriers that one thread makes for another. */
+enum { BARRIERS_ARE_KNOWN = !THREAD_SANITIZER };
 
 enum { BATCH = 32 };
 

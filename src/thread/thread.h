@@ -7,13 +7,13 @@
      unattached --thread_enter--> busy --thread_leave--> ready --thread_enter--> busy ...
      ready --thread_exit--> unattached
    Re-entrancy: a signal handler (or a hook) that comes while the thread is busy frees by the remote push, and
-   allocates with a second, nested record, made on demand and kept with the first.  The same record serves while
-   the scavenger holds the thread's parts (thread/idle.c):
+   allocates with a second, nested record, made on demand and kept with the first.  The same record serves
+   while the scavenger holds the thread's parts (thread/idle.c):
 
      held FREE --scavenger, then a barrier everywhere--> HELD, if `busy` is 0 then  --> FREE
      held HELD --thread_exit--> HANDED: the scavenger ends the record's life
-   A thread sets busy, then looks at held; the scavenger sets held, then looks at busy: one sees the other.  The
-   thread's side needs no barrier instruction, the scavenger makes every thread pass one in between. */
+   A thread sets busy, then looks at held; the scavenger sets held, then looks at busy: one sees the other.
+   The thread's side needs no barrier instruction, the scavenger makes every thread pass one in between. */
 #ifndef THREAD_THREAD_H
 #define THREAD_THREAD_H
 
@@ -71,7 +71,8 @@ void thread_watch_idle(void);           /* from now on the scavenger looks after
 /* A record whose thread has gone gives up its parts; then nobody uses it. */
 void thread_end_record(thread_t* record);
 
-/* In a forked child: when the parent's scavenger held the thread, its parts may be torn; it gets a new record. */
+/* In a forked child: when the parent's scavenger held the thread, its parts may be torn; it gets a
+   new record. */
 bool thread_unhold_after_fork(void);
 
 /* Make sure that the thread is attached, or stays busy as it is. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Every scenario with OS call 1, 2, 3, ... failing, until it passes without a failure having been met.
 
-   A scenario takes NULL for an answer and goes on.  Each attempt is a process of its own, so that the calls of
-   the start are among those that fail.  In it: the scenario with the failure; everything is freed and
+   A scenario takes NULL for an answer and goes on.  Each attempt is a process of its own, so that the calls
+   of the start are among those that fail.  In it: the scenario with the failure; everything is freed and
    collected; the scenario again without failures, which must succeed in every call; and in the end no more
    memory is claimed than after two runs without any failure.  A failed call sets errno to ENOMEM, a
    successful one leaves it alone.
@@ -206,8 +206,8 @@ int main(int argc, char** argv) {
       n++;
       CHECK(n < MOST_CALLS, "%s: no end of OS calls", scenarios[s].name);
       result = attempt_in_child(scenarios[s].run, &plan, n, claimed);
-      CHECK(result == 0 || result == PASSED, "%s: OS call %llu fails: the program ends with %d", scenarios[s].name,
-            (unsigned long long)n, result);
+      CHECK(result == 0 || result == PASSED, "%s: OS call %llu fails: the program ends with %d",
+            scenarios[s].name, (unsigned long long)n, result);
       CHECK(*claimed <= usual, "%s: OS call %llu fails: %zu bytes stay claimed, not %zu", scenarios[s].name,
             (unsigned long long)n, *claimed, usual);
     } while (result != PASSED);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory goes back when a program falls idle: after a burst is freed, and 2 s without any call, little is
    resident.  Arguments: `burst` (one thread, 186 MB), `storm` (four threads that exchange blocks and
-   exit), `storm-sleep` (they stay, asleep), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never, anything else within twice that). */
+   exit), `storm-sleep` (they stay, asleep), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
+   anything else within twice that). */
 #include "stress/support.h"
 
 enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB };
@@ -73,7 +74,8 @@ static void idle_below(size_t limit) {
 
 static void with_delay(int delay) {
   burst(64 * MIB);
-  if (delay == 0) CHECK(rss_bytes() <= IDLE_LIMIT, "purge_delay 0: %zu KiB after the last free", rss_bytes() / KIB);
+  if (delay == 0)
+    CHECK(rss_bytes() <= IDLE_LIMIT, "purge_delay 0: %zu KiB after the last free", rss_bytes() / KIB);
   sleep_ms(2000);
   const size_t after = rss_bytes();
   printf("2 s later: %zu KiB\n", after / KIB);

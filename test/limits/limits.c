@@ -120,7 +120,8 @@ static void with_data(void) {
 
 /* An unprivileged process that locks its memory.  Everything mapped counts, touched or not, and MADV_DONTNEED
    fails, so memory thought purged is not zero.  With a limit of 400 MiB present and future memory are
-   locked; where the hard limit is lower (8 MiB is usual), future memory: it must be mapped in small pieces. */
+   locked; where the hard limit is lower (8 MiB is usual), future memory: it must be mapped
+   in small pieces. */
 static void start_locked(void) {
   struct rlimit limit;
   getrlimit(RLIMIT_MEMLOCK, &limit);
@@ -132,7 +133,8 @@ static void start_locked(void) {
     CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0, "setrlimit: %s", strerror(errno));
   }
   if (geteuid() == 0) {
-    CHECK(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0, "become nobody: %s", strerror(errno));
+    CHECK(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0, "become nobody: %s",
+          strerror(errno));
   }
 }
 
@@ -175,8 +177,8 @@ static void with_locked(void) {
 
 /* Every size that cannot be is refused at once. */
 static void impossible(void) {
-  static const size_t sizes[] = {(size_t)1 << 46, (size_t)1 << 47, (size_t)1 << 50, (size_t)1 << 62, PTRDIFF_MAX,
-                                 (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 4096, SIZE_MAX};
+  static const size_t sizes[] = {(size_t)1 << 46, (size_t)1 << 47,         (size_t)1 << 50, (size_t)1 << 62,
+                                 PTRDIFF_MAX,     (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 4096, SIZE_MAX};
   for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
     static volatile size_t hidden;
     hidden = sizes[i];
@@ -205,7 +207,8 @@ static void alignments(void) {
       for (int i = 0; i < 5; i++) {
         some[i] = t_aligned(sizes[i], alignment);
         CHECK(some[i] != NULL, "%zu bytes aligned to %zu: %s", sizes[i], alignment, strerror(errno));
-        CHECK((uintptr_t)some[i] % alignment == 0, "%zu bytes at %p are not aligned to %zu", sizes[i], some[i], alignment);
+        CHECK((uintptr_t)some[i] % alignment == 0, "%zu bytes at %p are not aligned to %zu", sizes[i],
+              some[i], alignment);
         payload_fill(some[i], sizes[i], (uint64_t)i);
       }
       for (int i = 0; i < 5; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Bad input that a correct program may give, and the error hook: a defined result, errno, and the right code to
-   the hook; then misuse under "continue", whose codes also reach the hook.  Nothing here ends the process. */
+/* Bad input that a correct program may give, and the error hook: a defined result, errno, and the right code
+   to the hook; then misuse under "continue", whose codes also reach the hook.  Nothing here
+   ends the process. */
 #include "stress/support.h"
 
 static int last_code;
@@ -60,7 +61,8 @@ static void failed_realloc(void) {
   REFUSED(mi_realloc(p, n((size_t)1 << 46)), ENOMEM);
   REFUSED(mi_reallocn(p, n(SIZE_MAX / 2), 4), EOVERFLOW);
   CHECK(strcmp(p, "untouched") == 0, "a failed realloc changed the block");
-  CHECK(mi_reallocarray(p, n(SIZE_MAX / 2), 4) == NULL && errno == EOVERFLOW, "reallocarray: errno %d", errno);
+  CHECK(mi_reallocarray(p, n(SIZE_MAX / 2), 4) == NULL && errno == EOVERFLOW, "reallocarray: errno %d",
+        errno);
   CHECK(strcmp(p, "untouched") == 0, "a failed reallocarray changed the block");
   mi_free(p);
   code_since_last();
@@ -79,7 +81,8 @@ static void bad_alignments(void) {
   CHECK(mi_posix_memalign(&p, 0, 10) == EINVAL, "posix_memalign(0)");
   CHECK(mi_posix_memalign(&p, 4, 10) == EINVAL, "posix_memalign(4)");
   CHECK(mi_posix_memalign(NULL, 64, 10) == EINVAL, "posix_memalign(NULL)");
-  CHECK(mi_posix_memalign(&p, 64, n((size_t)1 << 46)) == ENOMEM && p == unchanged, "posix_memalign beyond memory");
+  CHECK(mi_posix_memalign(&p, 64, n((size_t)1 << 46)) == ENOMEM && p == unchanged,
+        "posix_memalign beyond memory");
   code_since_last();
 }
 

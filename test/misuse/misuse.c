@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One tiny program per misuse, chosen by name.  It prints the misused pointer as `pointer=0x...`, misuses it,
    and, if it is still alive (continuing was asked for), proves that the allocator still works and exits 0.
-   misuse.py runs them all and judges how they die.  Compiled with the mi_ names and with the standard ones. */
+   misuse.py runs them all and judges how they die.  Compiled with the mi_ names and with
+   the standard ones. */
 #include "stress/support.h"
 
 static char static_area[4096];
@@ -173,15 +174,37 @@ typedef struct misuse_s {
 
 #define MISUSE(name) {#name, &name}
 static const misuse_t misuses[] = {
-  MISUSE(double_free_small), MISUSE(double_free_tiny), MISUSE(double_free_medium), MISUSE(double_free_large),
-  MISUSE(double_free_huge), MISUSE(double_free_other_thread), MISUSE(double_free_both_other_threads),
-  MISUSE(double_free_own_after_other_thread), MISUSE(double_free_after_others), MISUSE(double_free_by_realloc),
-  MISUSE(double_free_after_realloc), MISUSE(interior_small), MISUSE(interior_medium), MISUSE(interior_large),
-  MISUSE(interior_huge), MISUSE(interior_huge_near), MISUSE(misaligned_small), MISUSE(misaligned_large),
-  MISUSE(stack_pointer), MISUSE(static_pointer), MISUSE(foreign_pointer), MISUSE(garbage_pointer),
-  MISUSE(garbage_odd_pointer), MISUSE(non_canonical_pointer), MISUSE(unused_pointer), MISUSE(uncarved_pointer),
-  MISUSE(freed_huge), MISUSE(interior_of_freed_huge), MISUSE(realloc_stack), MISUSE(realloc_interior),
-  MISUSE(usable_size_interior),
+    MISUSE(double_free_small),
+    MISUSE(double_free_tiny),
+    MISUSE(double_free_medium),
+    MISUSE(double_free_large),
+    MISUSE(double_free_huge),
+    MISUSE(double_free_other_thread),
+    MISUSE(double_free_both_other_threads),
+    MISUSE(double_free_own_after_other_thread),
+    MISUSE(double_free_after_others),
+    MISUSE(double_free_by_realloc),
+    MISUSE(double_free_after_realloc),
+    MISUSE(interior_small),
+    MISUSE(interior_medium),
+    MISUSE(interior_large),
+    MISUSE(interior_huge),
+    MISUSE(interior_huge_near),
+    MISUSE(misaligned_small),
+    MISUSE(misaligned_large),
+    MISUSE(stack_pointer),
+    MISUSE(static_pointer),
+    MISUSE(foreign_pointer),
+    MISUSE(garbage_pointer),
+    MISUSE(garbage_odd_pointer),
+    MISUSE(non_canonical_pointer),
+    MISUSE(unused_pointer),
+    MISUSE(uncarved_pointer),
+    MISUSE(freed_huge),
+    MISUSE(interior_of_freed_huge),
+    MISUSE(realloc_stack),
+    MISUSE(realloc_interior),
+    MISUSE(usable_size_interior),
 };
 
 /* After a tolerated misuse no block may be handed out twice, and all keep their contents. */

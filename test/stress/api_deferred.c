@@ -74,8 +74,8 @@ static void ping_pong(void) {
       mi_free(mi_malloc(size));
       t.mallocs++;
     }
-    CHECK(t.mallocs - t.last <= GAP_MAX && t.gap <= GAP_MAX, "%zu bytes: %lu allocations without a callback", size,
-          t.gap > t.mallocs - t.last ? t.gap : t.mallocs - t.last);
+    CHECK(t.mallocs - t.last <= GAP_MAX && t.gap <= GAP_MAX, "%zu bytes: %lu allocations without a callback",
+          size, t.gap > t.mallocs - t.last ? t.gap : t.mallocs - t.last);
   }
   mi_register_deferred_free(NULL, NULL);
 }
@@ -87,7 +87,8 @@ static void forced(void) {
   mi_collect(true);
   CHECK(t.forced > 0, "mi_collect(true) does not force the callback");
   t.forced = 0;
-#ifdef UNDER_SANITIZER /* has terabytes of address space of its own: no limit can be set, but this is too much for all */
+#ifdef UNDER_SANITIZER /* has terabytes of address space of its own: no limit can be set, but this is too \
+                          much for all */
   CHECK(mi_malloc((size_t)1 << 46) == NULL, "64 TiB");
 #else
   struct rlimit limit, small;
@@ -109,7 +110,8 @@ int main(void) {
   for (int i = 0; i < 3; i++) {
     const trace_t a = run_in_child(limits[i]);
     const trace_t b = run_in_child(limits[i]);
-    printf("sizes to %zu: %lu callbacks, heartbeat %lu, gap <= %lu\n", limits[i], a.calls, a.heartbeat, a.gap);
+    printf("sizes to %zu: %lu callbacks, heartbeat %lu, gap <= %lu\n", limits[i], a.calls, a.heartbeat,
+           a.gap);
     CHECK(a.calls > 0, "no callback in %d allocations", OPERATIONS);
     CHECK(a.hash == b.hash && a.calls == b.calls, "two runs differ: %lu and %lu callbacks", a.calls, b.calls);
     CHECK(a.gap <= GAP_MAX, "%lu allocations without a callback", a.gap);

@@ -69,7 +69,8 @@ static void one_round(int round) {
   mi_heap_delete(heap);
   mi_collect(round % 4 == 1);
   for (int i = 0; i < BLOCKS; i++) {
-    if (blocks[i] != NULL) CHECK(mi_heap_contains(mi_heap_main(), blocks[i]), "block %p has no heap now", blocks[i]);
+    if (blocks[i] != NULL)
+      CHECK(mi_heap_contains(mi_heap_main(), blocks[i]), "block %p has no heap now", blocks[i]);
   }
   if (round % 7 == 0) thread_join(thread_start(&free_a_third, NULL));
   check_and_free(0, 1);

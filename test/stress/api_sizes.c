@@ -11,7 +11,8 @@ static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * u
 static void check_class(size_t n) {
   const size_t good = mi_good_size(n);
   CHECK(good >= n, "good_size(%zu) is %zu", n, good);
-  CHECK(mi_good_size(good) == good, "good_size(%zu) is %zu, but good_size of that is %zu", n, good, mi_good_size(good));
+  CHECK(mi_good_size(good) == good, "good_size(%zu) is %zu, but good_size of that is %zu", n, good,
+        mi_good_size(good));
   CHECK(n < 2 || mi_good_size(n - 1) <= good, "good_size is not monotonic at %zu", n);
   if (n >= 128) CHECK(good - n <= n / 8, "%zu bytes waste %zu", n, good - n);
   else if (n > 64) CHECK(good - round_up(n, 16) <= n / 8, "%zu bytes waste %zu", n, good - n);
@@ -23,7 +24,8 @@ static void check_block(size_t n, void* p) {
   CHECK(mi_usable_size(p) >= n, "usable %zu of %zu bytes", mi_usable_size(p), n);
   CHECK(address % 8 == 0, "%zu bytes at %p", n, p);
   if (n >= 16) CHECK(address % 16 == 0, "%zu bytes at %p: not 16-byte aligned", n, p);
-  if (n != 0 && (n & (n - 1)) == 0 && n <= 4096) CHECK(address % n == 0, "%zu bytes at %p: not size-aligned", n, p);
+  if (n != 0 && (n & (n - 1)) == 0 && n <= 4096)
+    CHECK(address % n == 0, "%zu bytes at %p: not size-aligned", n, p);
   if (n >= 128) CHECK(mi_usable_size(p) - n <= n / 8, "%zu bytes: usable %zu", n, mi_usable_size(p));
 }
 

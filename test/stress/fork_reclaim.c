@@ -56,8 +56,8 @@ static void child(owner_t* owners, size_t peak_rss) {
   const size_t bound = owners[0].keeps ? claimed : peak_rss / 3 * 4; /* whole slices are claimed */
   CHECK(claimed_after <= bound + SLACK, "size %zu: the child grew from %zu to %zu MiB in use", owners[0].size,
         bound / MIB, claimed_after / MIB);
-  CHECK(rss <= peak_rss + SLACK, "size %zu: the child holds %zu MiB, its parent %zu", owners[0].size, rss / MIB,
-        peak_rss / MIB);
+  CHECK(rss <= peak_rss + SLACK, "size %zu: the child holds %zu MiB, its parent %zu", owners[0].size,
+        rss / MIB, peak_rss / MIB);
   for (int k = 0; k < OWNERS; k++) {
     for (size_t i = 0; i < owners[k].count; i++) {
       payload_check(owners[k].blocks[i], owners[k].size, i + 1);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Fork from a signal handler that interrupts the allocator: a timer signal comes into a thread that does
    nothing but allocate and free.  The child allocates, frees the parent's blocks, starts a thread and leaves;
-   every fourth returns from the handler at once and goes on where the parent was interrupted.  (A child that does
-   both cannot be: the allocator's fast paths, like any malloc, are not async-signal-safe.)
-   Argument 1: fork or _Fork; argument 2: number of children. */
+   every fourth returns from the handler at once and goes on where the parent was interrupted.  (A child that
+   does both cannot be: the allocator's fast paths, like any malloc, are not async-signal-safe.) Argument 1:
+   fork or _Fork; argument 2: number of children. */
 #include "support.h"
 
 enum { HELD = 512, AFTER_RETURN = 5000, INTERVAL_US = 700 };

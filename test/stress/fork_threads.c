@@ -32,7 +32,8 @@ static void* churn(void* arg) {
     t_free(held[i]);
     held[i] = t_malloc(size);
     touch(held[i], size);
-    if (random_below(&random, 4) == 0) held[i] = atomic_exchange(&shelf[random_below(&random, SHELF)], held[i]);
+    if (random_below(&random, 4) == 0)
+      held[i] = atomic_exchange(&shelf[random_below(&random, SHELF)], held[i]);
   }
   for (int i = 0; i < HELD; i++) t_free(held[i]);
   return NULL;

@@ -64,7 +64,8 @@ static void item_sign(item_t* item) {
 
 static item_t* item_of(unsigned char* block, size_t size) {
   CHECK(block != NULL, "out of memory for %zu bytes: %s", size, strerror(errno));
-  CHECK(size < 16 || ((uintptr_t)block & 15) == 0, "block %p of %zu bytes is not 16-byte aligned", (void*)block, size);
+  CHECK(size < 16 || ((uintptr_t)block & 15) == 0, "block %p of %zu bytes is not 16-byte aligned",
+        (void*)block, size);
   CHECK(t_usable_size(block) >= size, "block %p: usable %zu < %zu", (void*)block, t_usable_size(block), size);
   item_t* item = (item_t*)t_malloc(sizeof(item_t));
   CHECK(item != NULL, "out of memory");
@@ -93,7 +94,8 @@ static item_t* item_new(uint64_t* random) {
     return item_of(block, size);
   }
 #ifndef MALLOC_ONLY
-  if (kind == 4 && shared_heap != NULL) return item_of((unsigned char*)mi_heap_malloc(shared_heap, size), size);
+  if (kind == 4 && shared_heap != NULL)
+    return item_of((unsigned char*)mi_heap_malloc(shared_heap, size), size);
 #endif
   unsigned char* block = (unsigned char*)t_malloc(size);
   if (kind == 5 && block != NULL) size = t_usable_size(block); /* all of it is the caller's */
@@ -303,8 +305,8 @@ static void run(uint64_t seed, double seconds) {
   atomic_store(&stop, true);
   for (unsigned i = 0; i < worker_count; i++) thread_join(workers[i].thread);
   drain_slots();
-  printf("stress: %llu operations, %u threads' lives, %u forks, %.1f s\n", (unsigned long long)atomic_load(&operations),
-         lives, forks, now_seconds() - start);
+  printf("stress: %llu operations, %u threads' lives, %u forks, %.1f s\n",
+         (unsigned long long)atomic_load(&operations), lives, forks, now_seconds() - start);
 }
 
 static uint64_t argument(int argc, char** argv, const char* name, uint64_t otherwise) {

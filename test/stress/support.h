@@ -196,18 +196,20 @@ static inline void payload_fill(void* p, size_t size, uint64_t serial) {
 
 /* Check the first `size` bytes of a payload of `full` bytes that was written at `home` (where the block
    was before a realloc) and is now at `p`. */
-static inline void payload_check_moved(const void* p, size_t size, const void* home, size_t full, uint64_t serial) {
+static inline void payload_check_moved(const void* p, size_t size, const void* home, size_t full,
+                                       uint64_t serial) {
   const size_t words = full / 8;
   const unsigned char* bytes = (const unsigned char*)p;
   for (size_t i = 0; i < words && 8 * i + 8 <= size; i = payload_step(i, words)) {
     const uint64_t w = payload_word(home, serial, i);
     uint64_t seen;
     memcpy(&seen, bytes + 8 * i, 8);
-    CHECK(seen == w, "block %p (%zu of %zu bytes, serial %llu) changed at byte %zu: %016llx, not %016llx", p, size,
-          full, (unsigned long long)serial, 8 * i, (unsigned long long)seen, (unsigned long long)w);
+    CHECK(seen == w, "block %p (%zu of %zu bytes, serial %llu) changed at byte %zu: %016llx, not %016llx", p,
+          size, full, (unsigned long long)serial, 8 * i, (unsigned long long)seen, (unsigned long long)w);
   }
   for (size_t i = 8 * words; i < size; i++) {
-    CHECK(bytes[i] == (unsigned char)payload_word(home, serial, i), "block %p (%zu bytes) changed at byte %zu", p, size, i);
+    CHECK(bytes[i] == (unsigned char)payload_word(home, serial, i),
+          "block %p (%zu bytes) changed at byte %zu", p, size, i);
   }
 }
 
@@ -217,8 +219,8 @@ static inline void payload_check(const void* p, size_t size, uint64_t serial) {
 
 static inline void zero_check(const void* p, size_t size) {
   const unsigned char* bytes = (const unsigned char*)p;
-  CHECK(size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0), "block %p (%zu bytes) is not zero",
-        p, size);
+  CHECK(size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0),
+        "block %p (%zu bytes) is not zero", p, size);
 }
 
 /* ---------- threads ---------- */

@@ -93,7 +93,8 @@ int main(void) {
     payload_check(left, n * 40, n * 40);
     t_free(left);
   }
-  printf("%d key destructors and %d thread_local destructors\n", atomic_load(&destroyed), atomic_load(&cxx_destroyed));
+  printf("%d key destructors and %d thread_local destructors\n", atomic_load(&destroyed),
+         atomic_load(&cxx_destroyed));
   CHECK(atomic_load(&cxx_destroyed) == THREADS, "thread_local destructors missed");
   CHECK(atomic_load(&destroyed) >= THREADS * KEYS, "key destructors missed");
   at_exit_block = block_of(700);

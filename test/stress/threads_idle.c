@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that work in short bursts and sleep in between, through one shared table, with a purge delay of 1 ms: the
-   scavenger holds them while they sleep, and they wake up under its hands.  Every block carries its stamp. */
+/* Threads that work in short bursts and sleep in between, through one shared table, with a purge delay of 1
+   ms: the scavenger holds them while they sleep, and they wake up under its hands.  Every block carries its
+   stamp. */
 #include "stress/support.h"
 
 enum { SLOTS = 20000, THREADS = 4, BURSTS = 1500, BURST_STEPS = 2000 };
@@ -10,7 +11,8 @@ static _Atomic(size_t*) table[SLOTS];
 static void take_back(size_t* block) {
   if (block == NULL) return;
   const size_t words = block[0];
-  CHECK(words >= 2 && words < 4000 && block[words - 1] == (words ^ (size_t)block), "a block has lost its stamp");
+  CHECK(words >= 2 && words < 4000 && block[words - 1] == (words ^ (size_t)block),
+        "a block has lost its stamp");
   t_free(block);
 }
 
@@ -19,7 +21,8 @@ static void* work(void* arg) {
   for (int burst = 0; burst < BURSTS; burst++) {
     for (int i = 0; i < BURST_STEPS; i++) {
       const size_t words = 2 + random_below(&random, random_below(&random, 16) == 0 ? 3000 : 100);
-      size_t* const block = random_below(&random, 100) < (burst % 8 < 4 ? 70u : 30u) ? t_malloc(words * 8) : NULL;
+      size_t* const block =
+          random_below(&random, 100) < (burst % 8 < 4 ? 70u : 30u) ? t_malloc(words * 8) : NULL;
       if (block != NULL) {
         block[0] = words;
         block[words - 1] = words ^ (size_t)block;

@@ -4,7 +4,15 @@
    behind, half of which others free: the abandoned pages are used again, by allocation and by free. */
 #include "support.h"
 
-enum { AT_ONCE = 4, BLOCKS = 200, GENERATIONS = 400, WARM = 100, KEEP = 8, PER_THREAD = 600, SLACK = 8 * MIB };
+enum {
+  AT_ONCE = 4,
+  BLOCKS = 200,
+  GENERATIONS = 400,
+  WARM = 100,
+  KEEP = 8,
+  PER_THREAD = 600,
+  SLACK = 8 * MIB
+};
 
 static void* short_life(void* arg) {
   uint64_t random = (uint64_t)(uintptr_t)arg;
@@ -31,7 +39,8 @@ static void many_threads(unsigned total) {
       rss = rss_bytes();
       reserved = reserved_bytes();
     }
-    for (unsigned i = 0; i < AT_ONCE; i++) threads[i] = thread_start(&short_life, (void*)(uintptr_t)(n + i + 1));
+    for (unsigned i = 0; i < AT_ONCE; i++)
+      threads[i] = thread_start(&short_life, (void*)(uintptr_t)(n + i + 1));
     for (unsigned i = 0; i < AT_ONCE; i++) thread_join(threads[i]);
   }
   const size_t rss_after = rss_bytes(), reserved_after = reserved_bytes();
@@ -84,10 +93,11 @@ static void generations(void) {
     rss = rss_max;
     reserved = reserved_max;
   }
-  printf("%d generations: peak rss %zu -> %zu KiB, reserved %zu -> %zu KiB\n", GENERATIONS, rss / KIB, rss_max / KIB,
-         reserved / KIB, reserved_max / KIB);
+  printf("%d generations: peak rss %zu -> %zu KiB, reserved %zu -> %zu KiB\n", GENERATIONS, rss / KIB,
+         rss_max / KIB, reserved / KIB, reserved_max / KIB);
   CHECK(rss_max <= rss + SLACK, "resident memory grew from %zu to %zu KiB", rss / KIB, rss_max / KIB);
-  CHECK(reserved_max <= reserved + SLACK, "address space grew from %zu to %zu KiB", reserved / KIB, reserved_max / KIB);
+  CHECK(reserved_max <= reserved + SLACK, "address space grew from %zu to %zu KiB", reserved / KIB,
+        reserved_max / KIB);
   for (int k = 0; k < KEEP; k++) free_every(&legacies[k], 0, 2);
 }
 

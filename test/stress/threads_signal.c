@@ -46,7 +46,8 @@ static void on_signal(int sig) {
 
 static void* other_thread(void* arg) {
   uint64_t random = 3;
-  while (!atomic_load(&stop)) release(atomic_exchange(&from_other[random_below(&random, POOL)], block_of(SIZE)), SIZE);
+  while (!atomic_load(&stop))
+    release(atomic_exchange(&from_other[random_below(&random, POOL)], block_of(SIZE)), SIZE);
   return arg;
 }
 
@@ -84,7 +85,8 @@ static void interrupted(double seconds) {
     for (int k = 0; k < 100; k++) {
       const size_t i = random_below(&random, slow_only ? HELD / 8 : HELD);
       release(held[i], sizes[i]);
-      sizes[i] = slow_only ? 80000 + random_below(&random, 200000) : 8 + random_below(&random, k == 50 ? 50000 : 1000);
+      sizes[i] = slow_only ? 80000 + random_below(&random, 200000)
+                           : 8 + random_below(&random, k == 50 ? 50000 : 1000);
       held[i] = block_of(sizes[i]);
     }
   }

@@ -35,10 +35,12 @@ static void one_size(size_t size, size_t total) {
   t_collect();
   t_collect();
   const size_t after = committed_bytes();
-  printf("%8zu bytes x %zu: committed %zu -> %zu -> %zu KiB\n", size, count, committed / KIB, peak / KIB, after / KIB);
+  printf("%8zu bytes x %zu: committed %zu -> %zu -> %zu KiB\n", size, count, committed / KIB, peak / KIB,
+         after / KIB);
   if (HAVE_MI) {
     const size_t slack = 64 * KIB; /* the sleeper's own stack of thread data, made by libc's calloc */
-    CHECK(after <= committed + slack, "blocks of %zu bytes: %zu KiB stranded", size, (after - committed) / KIB);
+    CHECK(after <= committed + slack, "blocks of %zu bytes: %zu KiB stranded", size,
+          (after - committed) / KIB);
   }
   for (size_t i = 0; i < count; i++) {
     blocks[i] = t_malloc(size);
@@ -47,7 +49,8 @@ static void one_size(size_t size, size_t total) {
   }
   const size_t again = reserved_bytes();
   const size_t stack = 16 * MIB; /* the sleeper's, as libc maps it */
-  if (HAVE_MI) CHECK(again <= reserved + stack, "blocks of %zu bytes: %zu KiB more reserved", size, again / KIB);
+  if (HAVE_MI)
+    CHECK(again <= reserved + stack, "blocks of %zu bytes: %zu KiB more reserved", size, again / KIB);
   for (size_t i = 0; i < count; i++) t_free(blocks[i]);
 }
 
