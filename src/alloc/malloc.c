@@ -111,7 +111,7 @@ static block_t* take_on_hand(size_t size) {
   heap_part_t* const part = thread_part;
   thread_t* const self = thread_self;
   if (self == NULL || part == &part_empty || !thread_try_busy(self)) return NULL;
-  page_t* const page = part->queues[bin_of(size)].first;
+  page_t* const page = part->current[bin_of(size)];
   block_t* const block = page != NULL && page->free != NULL ? page_pop(page) : NULL;
   thread_not_busy(self);
   return block;
@@ -126,7 +126,7 @@ NOINLINE void* alloc_slow(size_t size) {
 NOINLINE void* alloc_slow_zero(size_t size) {
   block_t* const block = take_on_hand(size);
   if (block == NULL) return alloc_generic((request_t){.size = size, .memory = MEMORY_ZERO});
-  zero_block(thread_part->queues[bin_of(size)].first, block);
+  zero_block(page_of(block), block);
   return block;
 }
 

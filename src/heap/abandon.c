@@ -74,6 +74,7 @@ void page_abandon(page_t* page) {
   heap_t* const heap = page_heap(page);
   const unsigned bin = page->bin;
   page_merge_lists(page);
+  check(page_is_valid(page));
   const bool room = page->free != NULL || page->capacity < page->reserved;
   store_relaxed(&page->owner_tag, TAG_ABANDONED);
   const abandon_verdict_t verdict = remote_abandon(page);

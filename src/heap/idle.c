@@ -83,7 +83,8 @@ void part_idle_release(heap_part_t* part) {
     for (page_t *page = first_waiting(part, bin), *next; page != NULL; page = next) {
       next = page->next;
       if (page->retire_left != IDLE_MARK) continue;
-      queue_remove(&part->queues[bin], page); /* not in `direct`: no slot changes */
+      if (part->current[bin] == page) part->current[bin] = NULL; /* not of a `direct` size: no slot changes */
+      queue_remove(&part->queues[bin], page);
       release_empty(page);
     }
   }

@@ -27,30 +27,24 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   part->retired[0] = part->retired[1] = 0;
   memset(&part->full, 0, sizeof(part->full));
   memset(part->queues, 0, sizeof(part->queues));
+  memset(part->current, 0, sizeof(part->current));
   /* Pairs with the pusher's look at the state: from now on the owner drains the list. */
   store_release(&part->state, PART_LIVE);
 }
 
-void part_update_direct(heap_part_t* part, unsigned bin) {
+void part_set_current(heap_part_t* part, unsigned bin, page_t* page) {
   const size_t size = bin_size(bin);
+  part->current[bin] = page;
   if (bin == BIN_TINY || size > DIRECT_SIZE_MAX) return;
-  page_t* const first = part->queues[bin].first;
-  page_t* const page = first != NULL ? first : &page_empty;
   const size_t low = bin_size(bin - 1) / 8 + 1;
-  for (size_t i = low; i <= size / 8; i++) part->direct[i] = page;
+  for (size_t i = low; i <= size / 8; i++) part->direct[i] = page != NULL ? page : &page_empty;
 }
 
-static void enqueue(heap_part_t* part, page_t* page) {
-  page_queue_t* const queue = &part->queues[page->bin];
-  queue_append(queue, page);
-  if (queue->first == page) part_update_direct(part, page->bin);
-}
+static void enqueue(heap_part_t* part, page_t* page) { queue_append(&part->queues[page->bin], page); }
 
 static void dequeue(heap_part_t* part, page_t* page) {
-  page_queue_t* const queue = &part->queues[page->bin];
-  const page_t* const first = queue->first;
-  queue_remove(queue, page);
-  if (first == page) part_update_direct(part, page->bin);
+  queue_remove(&part->queues[page->bin], page);
+  if (part->current[page->bin] == page) part_set_current(part, page->bin, NULL);
 }
 
 static uintptr_t own_tag(const heap_part_t* part, const page_t* page) {
@@ -58,6 +52,7 @@ static uintptr_t own_tag(const heap_part_t* part, const page_t* page) {
 }
 
 void part_attach(heap_part_t* part, page_t* page) {
+  check(page_is_valid(page));
   store_relaxed(&page->part, (uintptr_t)part);
   store_relaxed(&page->owner_tag, own_tag(part, page));
   enqueue(part, page);
@@ -107,6 +102,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
     }
     part->pages_looked_at++;
     if (page_refill(page)) {
+      if (part->current[bin] != page) part_set_current(part, bin, page);
       const size_t blocks = page->capacity - page->used;
       part->served_blocks += blocks;
       part->served_bytes += blocks * bin_size(bin);
@@ -131,6 +127,7 @@ void part_page_emptied(heap_part_t* part, page_t* page) {
 
 void part_free_local(heap_part_t* part, page_t* page, block_t* block) {
   page_push_local(page, block);
+  check(page_is_valid(page));
   if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) part_unfull(part, page);
   if (page->used == 0) part_page_emptied(part, page);
 }
@@ -242,9 +239,9 @@ bool part_is_valid(const heap_part_t* part) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     if (!queue_is_valid(part, &part->queues[bin], 0)) return false;
     const size_t slot = bin_size(bin) / 8;
-    const page_t* const first = part->queues[bin].first;
-    if (bin != BIN_TINY && slot < DIRECT_COUNT &&
-        part->direct[slot] != (first != NULL ? first : &page_empty)) {
+    page_t* const current = part->current[bin];
+    if (current != NULL && current != part->queues[bin].first) return false;
+    if (bin != BIN_TINY && slot < DIRECT_COUNT && part->direct[slot] != (current != NULL ? current : &page_empty)) {
       return false;
     }
   }

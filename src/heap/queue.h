@@ -24,7 +24,8 @@ static inline void queue_remove(page_queue_t* queue, page_t* page) {
   queue->count--;
 }
 
-/* Let the slots of the sizes of `bin` point to the first page of its queue.  Tiny blocks have no slots. */
-void part_update_direct(heap_part_t* part, unsigned bin);
+/* The page that the fast paths take blocks of `bin` from; NULL: none.  Mirrored in the slots of its sizes (tiny
+   blocks have none). */
+void part_set_current(heap_part_t* part, unsigned bin, page_t* page);
 
 #endif
