@@ -71,6 +71,10 @@ ALWAYS_INLINE void free_fast(void* p) {
       free_slow(p, page);
       return;
     }
+    if (DEBUG_CHECKS && in_slice >= (size_t)page->capacity * page->stride) {
+      free_slow(p, page); /* never handed out */
+      return;
+    }
     block->mark = (uintptr_t)page;
   }
   block->next = page->local_free;

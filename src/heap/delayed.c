@@ -42,10 +42,13 @@ void heap_free_remote(page_t* page, block_t* block) {
     case REMOTE_DONE: scavenger_hint(); break;
     case REMOTE_NOT_LIVE: break; /* only by a double free that no mark could tell (8-byte blocks): ignored */
     case REMOTE_UNOWNED: abandoned_link(heap, bin, page); break;
-    case REMOTE_LAST:
+    case REMOTE_LAST: {
+      uint32_t count; /* is 0: the word counted what was live */
+      page->local_free = remote_take(page, &count);
       page->used = 0;
       page_release(page);
       break;
+    }
     case REMOTE_SIGNAL: {
       heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
       const bool live = push_delayed(part, page, block);

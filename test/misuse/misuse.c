@@ -132,11 +132,13 @@ static void unused_pointer(void) {
   t_free(named((char*)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 48 * MIB + 128));
 }
 
+#ifdef EVERY_FREE_CHECKED
 /* The block of a page never handed out yet. */
 static void uncarved_pointer(void) {
   char* p = (char*)block_of(512);
   t_free(named((char*)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 0xF000));
 }
+#endif
 
 static void freed_huge(void) {
   void* p = named(block_of(100 * MIB));
@@ -174,37 +176,18 @@ typedef struct misuse_s {
 
 #define MISUSE(name) {#name, &name}
 static const misuse_t misuses[] = {
-    MISUSE(double_free_small),
-    MISUSE(double_free_tiny),
-    MISUSE(double_free_medium),
-    MISUSE(double_free_large),
-    MISUSE(double_free_huge),
-    MISUSE(double_free_other_thread),
-    MISUSE(double_free_both_other_threads),
-    MISUSE(double_free_own_after_other_thread),
-    MISUSE(double_free_after_others),
-    MISUSE(double_free_by_realloc),
-    MISUSE(double_free_after_realloc),
-    MISUSE(interior_small),
-    MISUSE(interior_medium),
-    MISUSE(interior_large),
-    MISUSE(interior_huge),
-    MISUSE(interior_huge_near),
-    MISUSE(misaligned_small),
-    MISUSE(misaligned_large),
-    MISUSE(stack_pointer),
-    MISUSE(static_pointer),
-    MISUSE(foreign_pointer),
-    MISUSE(garbage_pointer),
-    MISUSE(garbage_odd_pointer),
-    MISUSE(non_canonical_pointer),
-    MISUSE(unused_pointer),
-    MISUSE(uncarved_pointer),
-    MISUSE(freed_huge),
-    MISUSE(interior_of_freed_huge),
-    MISUSE(realloc_stack),
-    MISUSE(realloc_interior),
-    MISUSE(usable_size_interior),
+  MISUSE(double_free_small), MISUSE(double_free_tiny), MISUSE(double_free_medium), MISUSE(double_free_large),
+  MISUSE(double_free_huge), MISUSE(double_free_other_thread), MISUSE(double_free_both_other_threads),
+  MISUSE(double_free_own_after_other_thread), MISUSE(double_free_after_others), MISUSE(double_free_by_realloc),
+  MISUSE(double_free_after_realloc), MISUSE(interior_small), MISUSE(interior_medium), MISUSE(interior_large),
+  MISUSE(interior_huge), MISUSE(interior_huge_near), MISUSE(misaligned_small), MISUSE(misaligned_large),
+  MISUSE(stack_pointer), MISUSE(static_pointer), MISUSE(foreign_pointer), MISUSE(garbage_pointer),
+  MISUSE(garbage_odd_pointer), MISUSE(non_canonical_pointer), MISUSE(unused_pointer),
+#ifdef EVERY_FREE_CHECKED /* only Debug looks whether a block of the right spacing was ever handed out */
+  MISUSE(uncarved_pointer),
+#endif
+  MISUSE(freed_huge), MISUSE(interior_of_freed_huge), MISUSE(realloc_stack), MISUSE(realloc_interior),
+  MISUSE(usable_size_interior),
 };
 
 /* After a tolerated misuse no block may be handed out twice, and all keep their contents. */

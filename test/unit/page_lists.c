@@ -149,12 +149,12 @@ static void a_mark_is_confirmed_by_the_lists(void** unused) {
   assert_int_equal(freed->mark, 0);
   page_push_local(page, freed);
   assert_int_equal(freed->mark, (uintptr_t)page);
-  assert_true(page_lists_block(page, freed));
+  assert_true(lists_block(page, freed));
   live->mark = (uintptr_t)page; /* the program wrote what looks like a mark */
-  assert_false(page_lists_block(page, live));
-  assert_false(remote_lists_block(page, live));
+  assert_false(lists_block(page, live));
+  assert_false(page_list_holds(page, remote_list(page), live));
   page_merge_lists(page);
-  assert_true(page_lists_block(page, freed)); /* now in `free` */
+  assert_true(lists_block(page, freed)); /* now in `free` */
   assert_int_equal(live->mark, (uintptr_t)page);
   drop_test_page(page);
 }
@@ -310,7 +310,7 @@ static void check_rebuilt(const torn_t* t) {
   for (size_t i = 0; i < page->reserved; i++) {
     if (!t->held[i]) continue;
     assert_true(i < page->capacity);
-    assert_false(page_lists_block(page, test_block(page, i)));
+    assert_false(lists_block(page, test_block(page, i)));
   }
   for (const block_t* block = page->free; block != NULL; block = block_next(page, block)) {
     assert_int_equal(block->mark, (uintptr_t)page);

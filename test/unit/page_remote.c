@@ -27,7 +27,7 @@ static void normal_pushes_and_takes(void** unused) {
     assert_int_equal(remote_free(page, test_block(page, i)), REMOTE_DONE);
     assert_int_equal(count_of(page), i + 1);
     assert_int_equal(test_block(page, i)->mark, page);
-    assert_true(remote_lists_block(page, test_block(page, i)));
+    assert_true(page_list_holds(page, remote_list(page), test_block(page, i)));
   }
   assert_int_equal(page->used, BIN_8K_BLOCKS); /* P1: what lies in thread_free still counts */
   block_t* list = remote_take(page, &count);
@@ -36,7 +36,7 @@ static void normal_pushes_and_takes(void** unused) {
     assert_ptr_equal(list, test_block(page, i));
   assert_null(list);
   assert_int_equal(count_of(page), 0);
-  assert_false(remote_lists_block(page, test_block(page, 0)));
+  assert_false(page_list_holds(page, remote_list(page), test_block(page, 0)));
   drop_test_page(page);
 }
 
@@ -60,7 +60,7 @@ static void one_signal_per_full_page(void** unused) {
   assert_int_equal(remote_free(page, test_block(page, 0)), REMOTE_SIGNAL);
   assert_int_equal(state_of(page), REMOTE_DELAYING);
   assert_int_equal(count_of(page), 0); /* not pushed: it goes to the part's list */
-  assert_false(remote_lists_block(page, test_block(page, 0)));
+  assert_false(page_list_holds(page, remote_list(page), test_block(page, 0)));
   /* Others neither wait nor signal. */
   assert_int_equal(remote_free(page, test_block(page, 1)), REMOTE_DONE);
   assert_int_equal(remote_free(page, test_block(page, 2)), REMOTE_DONE);

@@ -60,4 +60,8 @@ static inline void take_all(page_t* page) {
 static inline remote_state_t state_of(page_t* page) { return remote_state(load_relaxed(&page->thread_free)); }
 static inline uint32_t count_of(page_t* page) { return remote_count(load_relaxed(&page->thread_free)); }
 
+static inline bool lists_block(const page_t* page, const block_t* block) {
+  return page_list_holds(page, page->local_free, block) || page_list_holds(page, page->free, block);
+}
+
 #endif

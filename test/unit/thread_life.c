@@ -134,7 +134,7 @@ static void nested_body(void) {
   const block_t* const local = page->local_free;
   mi_free(mine);
   must(page->used == used && page->local_free == local && count_of(page) == 1);
-  must(remote_lists_block(page, mine));
+  must(page_list_holds(page, remote_list(page), mine));
 
   thread_leave(outer);
   must(thread_self == outer && !outer->busy);
