@@ -39,7 +39,7 @@ static const option_info_t table[] = {
     OPTION(deprecated_abandoned_page_purge, 0, UNIT_FLAG, "purge pages of ended threads", OLD),
     OPTION(deprecated_segment_reset, 0, UNIT_FLAG, "reset free segments", OLD),
     OPTION(deprecated_eager_commit_delay, 1, UNIT_NUMBER, "segments before eager commit", OLD),
-    OPTION(purge_delay, 1000, UNIT_MS, "free memory stays this long; 0: not at all, -1: for ever", NULL),
+    OPTION(purge_delay, 500, UNIT_MS, "free memory stays this long; 0: not at all, -1: for ever", NULL),
     OPTION(use_numa_nodes, 0, UNIT_NUMBER, "NUMA nodes taken into account, 0: all",
            "NUMA nodes make no difference"),
     OPTION(disallow_os_alloc, 0, UNIT_FLAG, "use reserved memory only", NO_ARENA),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Giving memory of free slices back to the OS; the addresses stay ours.
 
-   Two reasons to purge.  Age: what stays free and dirty for one to two purge delays leaves.  Budget: a
+   Two reasons to purge.  Age: what stays free and dirty leaves after one to two purge
+   delays when threads do it by the way, after 3/4 to 3/2 of one when the scavenger does.  Budget: a
    process without a scavenger may never call again, so it never keeps more dirty memory than a budget, which
    grows when purged slices turn out to be claimed again soon, and shrinks when dirty ones are not. */
 #ifndef MEMORY_PURGE_H

@@ -44,7 +44,7 @@ static void sleep_until_dirty(void) {
 
 /* One sleep; the job, when it is wanted; how many ticks it still is. */
 static unsigned tick(unsigned rounds, long delay) {
-  const long length = ((rounds > 0 ? delay : delay * PERIOD_TICKS) + TICKS - 1) / TICKS;
+  const long length = delay == 0 ? 1 : ((rounds > 0 ? delay : delay * PERIOD_TICKS) + TICKS - 1) / TICKS;
   os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, length);
   scavenger_job_t* const run = (scavenger_job_t*)load_acquire(&job);
   if (exchange_seq_cst(&scavenger_hinted, 0u) != 0) rounds = ROUNDS;
@@ -91,11 +91,10 @@ void scavenger_start(void) {
   if (load_relaxed(&scavenger_state) != SCAVENGER_NONE) return;
   if (purge_delay() < 0 || !option_enabled(mi_option_scavenger)) return;
   if (!cas_strong_acq_rel(&scavenger_state, &none, SCAVENGER_AWAKE)) return;
-  if (os_thread_start(scavenge) == 0) {
-    purge_set_mode(PURGE_BACKGROUND);
-  } else {
-    store_relaxed(&scavenger_state, SCAVENGER_OFF);
-  }
+  purge_set_mode(PURGE_BACKGROUND); /* before the thread, which takes it back when it ends */
+  if (os_thread_start(scavenge) == 0) return;
+  purge_set_mode(PURGE_INLINE);
+  store_relaxed(&scavenger_state, SCAVENGER_OFF);
 }
 
 void scavenger_switch_off(void) {

@@ -13,7 +13,7 @@
 #include "os/os.h"
 #include "thread/thread.h"
 
-/* ThreadSanitizer does not see barriers that one thread makes for another. */
+/* Thread sanitizers do not see barriers that one thread makes for another. */
 enum { BARRIERS_ARE_KNOWN = !THREAD_SANITIZER };
 
 enum { BATCH = 32 };

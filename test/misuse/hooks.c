@@ -104,7 +104,7 @@ static void null_and_zero(void) {
 
 /* An outside pointer is free's misuse; asked about, it is simply not ours. */
 static void foreign_questions(void) {
-  char area[64];
+  char area[64] = {0};
   CHECK(mi_heap_of(area) == NULL && !mi_cfree(area), "a stack pointer has a heap");
   CHECK(mi_malloc_usable_size(area) == 0, "a stack pointer has a size");
   code_since_last();

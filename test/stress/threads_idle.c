@@ -20,16 +20,15 @@ static void* work(void* arg) {
   uint64_t random = 77 + (uint64_t)(uintptr_t)arg;
   for (int burst = 0; burst < BURSTS; burst++) {
     for (int i = 0; i < BURST_STEPS; i++) {
-      const size_t words = 2 + random_below(&random, random_below(&random, 16) == 0 ? 3000 : 100);
-      size_t* const block =
-          random_below(&random, 100) < (burst % 8 < 4 ? 70u : 30u) ? t_malloc(words * 8) : NULL;
+      const size_t words = (size_t)2 + random_below(&random, random_below(&random, 16) == 0 ? 3000 : 100);
+      size_t* const block = random_below(&random, 100) < (burst % 8 < 4 ? 70u : 30u) ? t_malloc(words * 8) : NULL;
       if (block != NULL) {
         block[0] = words;
         block[words - 1] = words ^ (size_t)block;
       }
       take_back(atomic_exchange(&table[random_below(&random, SLOTS)], block));
     }
-    if (random_below(&random, 2) == 0) sleep_ms(random_below(&random, 8));
+    if (random_below(&random, 2) == 0) sleep_ms((unsigned)random_below(&random, 8));
   }
   return NULL;
 }
