@@ -8,9 +8,10 @@
    (heap/pool.h): a remote free that slept may still push to a part that has died, so a pusher looks at the
    part's state after its push, and empties the list itself when the part is dead.
 
-   Page queues: a page with free blocks, or that may have some, is in queues[bin] of its part; the slow path takes
-   the first and makes it current: only from there do the fast paths allocate.  When the current page leaves, the
-   class has none until the next slow path, so at most one list of each class is used up between two cadences.  A page found full leaves for `full`, where nobody searches.
+   Page queues: a page with free blocks, or that may have some, is in queues[bin] of its part; the slow path
+   takes the first and makes it current: only from there do the fast paths allocate.  When the current page
+   leaves, the class has none until the next slow path, so at most one list of each class is used up between
+   two cadences.  A page found full leaves for `full`, where nobody searches.
 
      empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
      queue --part_page_emptied--> retired in the queue --a few cadences--> released
@@ -73,7 +74,7 @@ struct mi_theap_s {
   size_t pages_looked_at; /* owner: steps of the page search, for tests and statistics */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
-  page_t* current[BIN_COUNT]; /* owner: the first page of the queue once the slow path has chosen it, else NULL */
+  page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
 };
 
 extern heap_t heap_main;

@@ -241,9 +241,8 @@ bool part_is_valid(const heap_part_t* part) {
     const size_t slot = bin_size(bin) / 8;
     page_t* const current = part->current[bin];
     if (current != NULL && current != part->queues[bin].first) return false;
-    if (bin != BIN_TINY && slot < DIRECT_COUNT && part->direct[slot] != (current != NULL ? current : &page_empty)) {
-      return false;
-    }
+    const page_t* const expected = current != NULL ? current : &page_empty;
+    if (bin != BIN_TINY && slot < DIRECT_COUNT && part->direct[slot] != expected) return false;
   }
   return queue_is_valid(part, &part->full, CARE_FULL);
 }

@@ -178,7 +178,8 @@ typedef struct misuse_s {
 static const misuse_t misuses[] = {
   MISUSE(double_free_small), MISUSE(double_free_tiny), MISUSE(double_free_medium), MISUSE(double_free_large),
   MISUSE(double_free_huge), MISUSE(double_free_other_thread), MISUSE(double_free_both_other_threads),
-  MISUSE(double_free_own_after_other_thread), MISUSE(double_free_after_others), MISUSE(double_free_by_realloc),
+  MISUSE(double_free_own_after_other_thread), MISUSE(double_free_after_others),
+  MISUSE(double_free_by_realloc),
   MISUSE(double_free_after_realloc), MISUSE(interior_small), MISUSE(interior_medium), MISUSE(interior_large),
   MISUSE(interior_huge), MISUSE(interior_huge_near), MISUSE(misaligned_small), MISUSE(misaligned_large),
   MISUSE(stack_pointer), MISUSE(static_pointer), MISUSE(foreign_pointer), MISUSE(garbage_pointer),

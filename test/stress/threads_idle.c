@@ -21,7 +21,8 @@ static void* work(void* arg) {
   for (int burst = 0; burst < BURSTS; burst++) {
     for (int i = 0; i < BURST_STEPS; i++) {
       const size_t words = (size_t)2 + random_below(&random, random_below(&random, 16) == 0 ? 3000 : 100);
-      size_t* const block = random_below(&random, 100) < (burst % 8 < 4 ? 70u : 30u) ? t_malloc(words * 8) : NULL;
+      const size_t percent = burst % 8 < 4 ? 70 : 30;
+      size_t* const block = random_below(&random, 100) < percent ? t_malloc(words * 8) : NULL;
       if (block != NULL) {
         block[0] = words;
         block[words - 1] = words ^ (size_t)block;
