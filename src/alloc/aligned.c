@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Aligned allocation.  Small blocks are aligned by their class, everything else gets a run of slices of its
- * own. */
+   own. */
 #include "alloc/fast.h"
 #include "alloc/resize.h"
 #include "os/os.h"

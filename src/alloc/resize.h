@@ -5,7 +5,7 @@
 #include "alloc/alloc.h"
 
 /* realloc in all its forms.  NULL: as alloc_generic, and p is what it was.  Size 0 gives a fresh minimal
- * block. */
+   block. */
 void* resize(void* p, request_t request);
 
 #endif

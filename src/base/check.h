@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Invariants.  `check` costs nothing in a release build but still type-checks; a failed one says where and
- * aborts. */
+   aborts. */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 

@@ -121,7 +121,7 @@ page_t* abandoned_claim(heap_t* heap, unsigned bin) {
 }
 
 /* Take the whole stack; every page of it that is still abandoned is claimed, then released or abandoned
- * again. */
+   again. */
 static void sweep_stack(abandoned_t* stack, heap_t* forward) {
   uint64_t head = load_acquire(&stack->head);
   while (!cas_weak_acq_rel(&stack->head, &head, (head & ~INDEX_MASK) + VERSION_ONE)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A thread that purges, so that memory goes back to the OS also while the program calls the allocator no
- * more. */
+   more. */
 #ifndef MEMORY_SCAVENGER_H
 #define MEMORY_SCAVENGER_H
 
@@ -38,7 +38,7 @@ static inline void scavenger_hint(void) {
 }
 
 /* Dirty slices were released and their hint is set.  seq_cst: partner of the scavenger's look before it
- * sleeps. */
+   sleeps. */
 static inline void scavenger_notify(void) {
   if (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP) scavenger_wake();
 }

@@ -73,7 +73,7 @@ void summary_set(unsigned kind, size_t segment) {
 }
 
 /* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits
- * since. */
+   since. */
 static void prune(unsigned kind, unsigned level, size_t index) {
   for (; level + 1 < LEVELS && load_seq_cst(word_of(kind, level, index)) == 0; level++, index /= 64) {
     clear(kind, level + 1, index / 64);
@@ -93,7 +93,7 @@ static uint64_t reach(size_t at, int direction) {
 }
 
 /* From bit `index` of the leaves: up the tree until a word has a bit in the direction, down to its nearest
- * leaf. */
+   leaf. */
 static size_t nearest(unsigned kind, size_t index, int direction) {
   unsigned level = 0;
   while (level < LEVELS && index < WINDOW_SEGMENTS >> (6 * level)) {

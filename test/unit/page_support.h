@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tests of pages, heaps and threads share: a page that belongs to the test, and micro views of
- * lists. */
+   lists. */
 #ifndef TEST_UNIT_PAGE_SUPPORT_H
 #define TEST_UNIT_PAGE_SUPPORT_H
 
