@@ -10,7 +10,8 @@ endif()
 
 # No compiler may turn our malloc into a call of itself, or remove a pair of malloc and free.
 set(MI_NO_BUILTINS "")
-foreach(name malloc calloc realloc free aligned_alloc posix_memalign memalign strdup strndup)
+foreach(name malloc calloc realloc free aligned_alloc posix_memalign memalign
+             valloc pvalloc reallocarray strdup strndup)
   list(APPEND MI_NO_BUILTINS -fno-builtin-${name})
 endforeach()
 

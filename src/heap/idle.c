@@ -25,8 +25,8 @@
 
 enum { IDLE_MARK = 255 }; /* in retire_left */
 
-/* Races with the frees of the page's thread, see above; so thread sanitizers must not look. */
-__attribute__((noinline, no_sanitize_thread)) static bool looks_empty(page_t* page) {
+/* Races with the frees of the page's thread, see above. */
+static bool looks_empty(page_t* page) {
   const uint32_t used = *(const volatile uint32_t*)&page->used;
   return used == remote_count(load_acquire(&page->thread_free));
 }

@@ -38,11 +38,11 @@ extern HIDDEN window_t window;
 bool window_init(void);
 
 static inline table_entry_t* window_entry(size_t slice) {
-  return load_relaxed(&window.table) + slice;
+  return load_settled(&window.table) + slice;
 }
 
 static inline void* window_address(size_t slice) {
-  return (char*)load_relaxed(&window.base) + (slice << SLICE_SHIFT);
+  return (char*)load_settled(&window.base) + (slice << SLICE_SHIFT);
 }
 
 /* The slice that p points into, or SLICE_NONE when p is not in the window or in a gap of it. */

@@ -134,9 +134,14 @@ static size_t list_length(const page_t* page, const block_t* list) {
   return length;
 }
 
+static atomic_u32_t surplus_allowed;
+
+void page_forked(void) { store_relaxed(&surplus_allowed, 1u); }
+
 bool page_is_valid(const page_t* page) {
   const size_t listed = list_length(page, page->free) + list_length(page, page->local_free);
-  if (listed + page->used != page->capacity) return false; /* P1, P3 */
+  const size_t surplus = listed + page->used - page->capacity;
+  if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
   if (page->capacity > page->reserved) return false;       /* P2 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }

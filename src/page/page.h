@@ -4,7 +4,8 @@
    slices stay zero, so no owner test ever succeeds on them.
 
    Invariants (page_is_valid checks them in debug builds; L(x) is the length of list x):
-     P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free
+     P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free; in
+         a forked child one more is valid: a signal handler may have forked between two stores of a fast path
      P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
      P3  every listed block lies inside the page, at a multiple of the stride
      P4  blocks in `free` have mark 0 or their page's address; those in local_free and thread_free have
@@ -80,7 +81,7 @@ _Static_assert(offsetof(page_t, thread_free) == CACHE_LINE, "remote frees do not
 static inline page_t* page_at(size_t slice) { return (page_t*)window_entry(slice); }
 
 static inline size_t page_slice(const page_t* page) {
-  return (size_t)((const table_entry_t*)page - load_relaxed(&window.table));
+  return (size_t)((const table_entry_t*)page - load_settled(&window.table));
 }
 
 static inline char* page_start(const page_t* page) { return window_address(page_slice(page)); }
@@ -155,6 +156,7 @@ void page_merge_lists(page_t* page);
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block);
 
 /* All invariants above; owner only. */
+void page_forked(void); /* this process is a forked child */
 bool page_is_valid(const page_t* page);
 
 /* Rebuild a page whose owner vanished in a fork: its lists may be torn.  Live blocks are those that no valid

@@ -82,7 +82,7 @@ MUTANTS = {
          "store_release(&part->delayed, 0);"
          "return list;"),
     ]),
-    "wait-for-the-signal": (REMOTE, "freeze", "2000 4 3 5", [
+    "wait-for-the-signal": (REMOTE, "remote", "remote-full-3-all", [
         ("block_set_mark(page, block);",
          "block_set_mark(page, block);"
          "while (remote_state(word) == REMOTE_DELAYING) word = load_acquire(&page->thread_free);"),
