@@ -35,9 +35,13 @@ __attribute__((noreturn)) static void child_work(void) {
     t_free(p);
   }
   void* left = NULL;
-  pthread_t thread = thread_start(&child_thread, mine[0]);
-  CHECK(pthread_join(thread, &left) == 0, "join in the child");
-  t_free(left);
+  if (CHILD_STARTS_THREADS) {
+    pthread_t thread = thread_start(&child_thread, mine[0]);
+    CHECK(pthread_join(thread, &left) == 0, "join in the child");
+    t_free(left);
+  } else {
+    t_free(mine[0]);
+  }
   for (size_t i = 1; i < 32; i++) t_free(mine[i]);
   _exit(0);
 }

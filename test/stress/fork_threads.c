@@ -63,7 +63,7 @@ static void child(unsigned serial) {
   }
   for (int i = 0; i < SHELF; i++) t_free(atomic_exchange(&shelf[i], NULL));
   for (int i = 0; i < 64; i++) mine[i] = t_realloc(mine[i], some_size(&random));
-  if (serial % 8 == 0) {
+  if (CHILD_STARTS_THREADS && serial % 8 == 0) {
     pthread_t thread = thread_start(&child_thread, (void*)(uintptr_t)(serial + 1));
     void* left = NULL;
     CHECK(pthread_join(thread, &left) == 0, "join in the child");

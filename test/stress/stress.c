@@ -240,18 +240,16 @@ static void drain_slots(void) {
 static void child_main(uint64_t seed) {
   in_child = true;
   watchdog(60);
-  worker_t* life = (worker_t*)calloc(2, sizeof(worker_t));
-  CHECK(life != NULL, "out of memory in the child");
+  static worker_t life[2];
   drain_slots();
   atomic_store(&stop, false);
-  for (unsigned i = 0; i < 2; i++) {
+  for (unsigned i = 0; CHILD_STARTS_THREADS && i < 2; i++) {
     life[i].index = i;
     life[i].random = seed + i;
     worker_start(&life[i]);
   }
-  for (unsigned i = 0; i < 2; i++) thread_join(life[i].thread);
+  for (unsigned i = 0; CHILD_STARTS_THREADS && i < 2; i++) thread_join(life[i].thread);
   drain_slots();
-  free(life);
   t_collect();
   _exit(0);
 }

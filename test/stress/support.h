@@ -50,6 +50,14 @@ enum { HAVE_MI = 1 };
 static inline void t_collect(void) { mi_collect(true); }
 #endif
 
+/* AddressSanitizer's own allocator keeps a lock that another thread held at the fork (seen with gcc 12: the
+   child's new threads wait for it in asan_calloc), so under it a child starts no threads. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { CHILD_STARTS_THREADS = 0 };
+#else
+enum { CHILD_STARTS_THREADS = 1 };
+#endif
+
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
 /* ---------- checks ---------- */
