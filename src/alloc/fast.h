@@ -7,21 +7,27 @@
 
 #include "alloc/alloc.h"
 
-/* A block from the calling thread's part.  Whatever is not "a small block, on hand" is one cold call: threads
-   start on the empty part and empty slots hold the empty page, so nothing here can be NULL.  Slots 0 and 1
-   stay empty: 8-byte blocks have no room for the mark that is cleared here. */
+/* The page of a small size in the calling thread's part.  Threads start on the empty part and empty slots
+   hold the empty page, so nothing here can be NULL.  Slots 0 and 1 stay empty: 8-byte blocks have no room for
+   the mark that take_small clears. */
+ALWAYS_INLINE page_t* small_page(size_t size) { return thread_part->direct[(size + 7) >> 3]; }
+
+/* A block of the page, or NULL. */
+ALWAYS_INLINE block_t* take_small(page_t* page) {
+  block_t* block = page->free;
+  IN_REGISTER(block);
+  if (unlikely(block == NULL)) return NULL;
+  page->used++;
+  page->free = block->next;
+  if (FREE_CHECKS) block->mark = 0;
+  return block;
+}
+
+/* Whatever is not "a small block, on hand" is one cold call. */
 ALWAYS_INLINE void* malloc_fast(size_t size) {
-  heap_part_t* const part = thread_part;
   if (likely(size <= DIRECT_SIZE_MAX)) {
-    page_t* const page = part->direct[(size + 7) >> 3];
-    block_t* block = page->free;
-    IN_REGISTER(block);
-    if (likely(block != NULL)) {
-      page->used++;
-      page->free = block->next;
-      if (FREE_CHECKS) block->mark = 0;
-      return block;
-    }
+    block_t* const block = take_small(small_page(size));
+    if (likely(block != NULL)) return block;
   }
   return alloc_slow(size);
 }
@@ -33,15 +39,10 @@ ALWAYS_INLINE void zero_block(const page_t* page, block_t* block) {
 }
 
 ALWAYS_INLINE void* zalloc_fast(size_t size) {
-  heap_part_t* const part = thread_part;
   if (likely(size <= DIRECT_SIZE_MAX)) {
-    page_t* const page = part->direct[(size + 7) >> 3];
-    block_t* block = page->free;
-    IN_REGISTER(block);
+    page_t* const page = small_page(size);
+    block_t* const block = take_small(page);
     if (likely(block != NULL)) {
-      page->used++;
-      page->free = block->next;
-      if (FREE_CHECKS) block->mark = 0;
       zero_block(page, block);
       return block;
     }

@@ -17,14 +17,8 @@ NOINLINE void* new_slow(size_t size);
 /* malloc_fast with the tail of operator new, so that this path too needs no stack frame. */
 ALWAYS_INLINE void* new_fast(size_t size) {
   if (likely(size <= DIRECT_SIZE_MAX)) {
-    page_t* const page = thread_part->direct[(size + 7) >> 3];
-    block_t* const block = page->free;
-    if (likely(block != NULL)) {
-      page->used++;
-      page->free = block->next;
-      if (FREE_CHECKS) block->mark = 0;
-      return block;
-    }
+    block_t* const block = take_small(small_page(size));
+    if (likely(block != NULL)) return block;
   }
   return new_slow(size);
 }
