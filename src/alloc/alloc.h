@@ -39,7 +39,7 @@ NOINLINE void free_emptied(page_t* page);
 /* NULL with errno ENOMEM and the hook told EOVERFLOW. */
 COLD void* alloc_overflow(const char* what, size_t count, size_t size);
 
-/* The page of a block that is to be resized or measured; NULL when p is not ours (then *foreign is set) or is
+/* The page of a block that is to be resized or measured; NULL when p is not ours or is
    not a live block's start (then it has been reported). */
 typedef enum ownership_e { BLOCK_OURS, BLOCK_FOREIGN, BLOCK_BAD } ownership_t;
 ownership_t block_lookup(const void* p, const char* verb, page_t** page);

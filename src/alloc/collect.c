@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "alloc/alloc.h"
+#include "core/diagnostics.h"
 #include "core/hook.h"
 #include "memory/purge.h"
 
@@ -50,7 +51,9 @@ size_t memory_trim(void) {
   thread_check_fork();
   alloc_cadence(CADENCE_FORCED);
   alloc_collect(CADENCE_NORMAL);
-  return purge_all();
+  const size_t bytes = purge_all();
+  report_verbose("trim: %zu bytes given back", bytes);
+  return bytes;
 }
 
 EXPORT void mi_collect(bool force) {

@@ -20,6 +20,7 @@ ALWAYS_INLINE block_t* take_small(page_t* page) {
   page->used++;
   page->free = block->next;
   if (FREE_CHECKS) block->mark = 0;
+  page_check_step(page);
   return block;
 }
 
@@ -82,7 +83,11 @@ ALWAYS_INLINE void free_fast(void* p) {
   page->local_free = block;
   /* `used` last: then the page may be empty, and gone (heap/idle.c) */
   atomic_signal_fence(memory_order_release);
-  if (unlikely(--page->used == 0)) free_emptied(page);
+  if (unlikely(--page->used == 0)) {
+    free_emptied(page);
+    return;
+  }
+  page_check_step(page);
 }
 
 #endif

@@ -160,6 +160,7 @@ NOINLINE void free_slow(void* p, page_t* page) {
     }
     tag = load_relaxed(&page->owner_tag);
   }
+  if (unlikely(thread_self == NULL)) thread_note_stranger();
   if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
   else if (tag == TAG_SINGLE) free_big(p, page);
   else free_other(p, page);

@@ -76,8 +76,7 @@ static bool request_is_valid(const request_t* request) {
     alloc_overflow("allocation", 1, max_size(request->size, request->offset));
     return false;
   }
-  if (request->alignment != 0 &&
-      (!is_power_of_two(request->alignment) || request->alignment > ALLOC_SIZE_MAX / 2)) {
+  if (request->alignment != 0 && !is_power_of_two(request->alignment)) {
     report_failure(EINVAL, "allocation: the alignment %zu is not a power of two", request->alignment);
     errno = EINVAL;
     return false;

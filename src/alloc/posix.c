@@ -89,7 +89,10 @@ EXPORT void* mi_reallocarray(void* p, size_t count, size_t size) {
 EXPORT int mi_reallocarr(void* ptrp, size_t count, size_t size) {
   if (ptrp == NULL || size == 0) return errno = EINVAL;
   size_t total;
-  if (!mul_fits(count, size, &total)) return errno = EOVERFLOW;
+  if (!mul_fits(count, size, &total)) {
+    alloc_overflow("reallocarr", count, size);
+    return errno = EOVERFLOW;
+  }
   void* p;
   memcpy(&p, ptrp, sizeof(p));
   void* q = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The options as text: the list of them, and once, when the library is loaded, what is wrong in the
-   environment. */
+   environment (with MIMALLOC_VERBOSE also the list). */
 #include "base/compiler.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
@@ -34,4 +34,5 @@ static void warn_entry(const char* entry) {
 
 static __attribute__((constructor)) void warn_about_environment(void) {
   os_environment(OPTIONS_PREFIX, &warn_entry);
+  if (option_enabled(mi_option_verbose)) mi_options_print();
 }

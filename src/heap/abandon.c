@@ -8,7 +8,7 @@
    anybody's.
 
      linked 0 --abandoned_link--> 1    the one who made it 1 pushes the entry
-     linked 1 --unlink_entry---> 0     the one who took the entry off the stack; then it tries to claim
+     linked 1 --claim_entry----> 0     the one who took the entry off the stack; then it tries to claim
 
    link: word := ABANDONED, then linked: 0 -> 1.   take: linked: 1 -> 0, then claim by the word.
    Both are read-modify-writes (acq_rel).  If the linker finds 1, it comes before the taker's 1 -> 0, whose
@@ -74,7 +74,7 @@ void page_abandon(page_t* page) {
   heap_t* const heap = page_heap(page);
   const unsigned bin = page->bin;
   page_merge_lists(page);
-  check(page_is_valid(page));
+  check(page_is_valid(page) && page->local_free == NULL); /* P5 */
   const bool room = page->free != NULL || page->capacity < page->reserved;
   store_relaxed(&page->owner_tag, TAG_ABANDONED);
   const abandon_verdict_t verdict = remote_abandon(page);

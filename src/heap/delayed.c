@@ -11,9 +11,16 @@
 
    A block on such a list counts as live in its page, so the page cannot go away while the block is in flight;
    whoever takes it frees it like any other, by the page's state of that moment. */
+#include <errno.h>
+
+#include "core/diagnostics.h"
 #include "heap/heap.h"
 #include "memory/scavenger.h"
 #include "page/remote.h"
+
+/* The owner may take the list while another thread looks for a block in it, and the program writes to what
+   were links: the look ends. */
+enum { LOOK_MAX = 64 * 1024 };
 
 static bool push_delayed(heap_part_t* part, page_t* page, block_t* block) {
   uintptr_t head = load_relaxed(&part->delayed);
@@ -40,7 +47,10 @@ void heap_free_remote(page_t* page, block_t* block) {
   const unsigned bin = page->bin;
   switch (remote_free(page, block)) {
     case REMOTE_DONE: scavenger_hint(); break;
-    case REMOTE_NOT_LIVE: break; /* only by a double free that no mark could tell (8-byte blocks): ignored */
+    case REMOTE_NOT_LIVE: /* two threads freed the page's last block at once: no list could tell */
+      report_misuse(EAGAIN, "double free of %p (a block of %zu bytes): another thread freed it, too",
+                    (const void*)block, page_usable_size(page));
+      break;
     case REMOTE_UNOWNED: abandoned_link(heap, bin, page); break;
     case REMOTE_LAST: {
       uint32_t count; /* is 0: the word counted what was live */
@@ -88,10 +98,11 @@ void part_drain_held(heap_part_t* part) {
 
 bool part_delays_block(heap_part_t* part, const block_t* block) {
   if (part == NULL) return false;
-  for (const block_t* listed = (const block_t*)load_acquire(&part->delayed); listed != NULL;) {
+  const block_t* listed = (const block_t*)load_acquire(&part->delayed);
+  for (size_t i = 0; i < LOOK_MAX && listed != NULL; i++) {
     if (listed == block) return true;
     const page_t* const page = page_of(listed);
-    if (page == NULL) return false;
+    if (page == NULL || page->slices == 0 || !page_is_block(page, listed)) return false;
     listed = block_next(page, listed);
   }
   return false;

@@ -229,6 +229,7 @@ static bool queue_is_valid(const heap_part_t* part, const page_queue_t* queue, u
   for (page_t* page = queue->first; page != NULL; page = page->next) {
     if (load_relaxed(&page->owner_tag) != (own_tag(part, page) | care)) return false;
     if (load_relaxed(&page->part) != (uintptr_t)part || !page_is_valid(page)) return false;
+    if (!slices_are_claimed(page_slice(page), page->slices)) return false;
     if (page->next == NULL ? queue->last != page : page->next->prev != page) return false;
     count++;
   }

@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 
+#include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/purge.h"
 #include "memory/summary.h"
@@ -92,7 +93,11 @@ void scavenger_start(void) {
   if (purge_delay() < 0 || !option_enabled(mi_option_scavenger)) return;
   if (!cas_strong_acq_rel(&scavenger_state, &none, SCAVENGER_AWAKE)) return;
   purge_set_mode(PURGE_BACKGROUND); /* before the thread, which takes it back when it ends */
-  if (os_thread_start(scavenge) == 0) return;
+  if (os_thread_start(scavenge) == 0) {
+    report_verbose("the scavenger thread purges from now on");
+    return;
+  }
+  report_verbose("no scavenger thread could be started: free memory is purged by those who free");
   purge_set_mode(PURGE_INLINE);
   store_relaxed(&scavenger_state, SCAVENGER_OFF);
 }

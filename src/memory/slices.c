@@ -261,6 +261,15 @@ void slices_clear_start(size_t slice) {
   segment_clear(slice / SEGMENT_SLICES, WORD_STARTS, UINT64_C(1) << slice % SEGMENT_SLICES);
 }
 
+bool slices_are_claimed(size_t slice, size_t count) {
+  const uint64_t starts = load_relaxed(segment_word(slice / SEGMENT_SLICES, WORD_STARTS));
+  if ((starts >> slice % SEGMENT_SLICES & 1) == 0) return false;
+  for (size_t i = slice; i < slice + count; i++) {
+    if ((load_relaxed(segment_word(i / SEGMENT_SLICES, WORD_FREE)) >> i % SEGMENT_SLICES & 1) != 0) return false;
+  }
+  return true;
+}
+
 size_t slices_find_start(size_t slice) {
   size_t s = slice / SEGMENT_SLICES;
   const unsigned at = (unsigned)(slice % SEGMENT_SLICES);

@@ -32,6 +32,8 @@ void slices_clear_start(size_t slice);
 /* The nearest start at or below a claimed slice.  SLICE_NONE: the slice is free, or there is no start.  The
    caller checks that the page which starts there is long enough. */
 size_t slices_find_start(size_t slice);
+/* What the owner of a page may rely on: its first slice is marked, none of its slices is free. */
+bool slices_are_claimed(size_t slice, size_t count);
 
 /* Slices of the page that starts at this entry, 0 when there is none. */
 typedef size_t page_slices_fn(table_entry_t* entry);

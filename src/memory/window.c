@@ -23,6 +23,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "core/diagnostics.h"
 #include "memory/counters.h"
 #include "os/os.h"
 
@@ -237,6 +238,8 @@ bool window_grow(size_t segments, size_t alignment, extent_t* extent) {
     seen = now;
   }
   mark_ready(extent->first, extent->count);
+  report_verbose("%zu MiB of addresses reserved at %p", extent->count * (SEGMENT_SIZE / MiB),
+                 segment_address(extent->first));
   if (skip > 0) fill_gap(from, seen, extent->first);
   return true;
 }

@@ -134,6 +134,12 @@ static size_t list_length(const page_t* page, const block_t* list) {
   return length;
 }
 
+static bool list_is_marked(const page_t* page, const block_t* list) {
+  if (!FREE_CHECKS || page->bin == BIN_TINY) return true;
+  while (list != NULL && list->mark == (uintptr_t)page) list = block_next(page, list);
+  return list == NULL;
+}
+
 static atomic_u32_t surplus_allowed;
 
 void page_forked(void) { store_relaxed(&surplus_allowed, 1u); }
@@ -143,6 +149,7 @@ bool page_is_valid(const page_t* page) {
   const size_t surplus = listed + page->used - page->capacity;
   if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
   if (page->capacity > page->reserved) return false;       /* P2 */
+  if (!list_is_marked(page, page->local_free)) return false; /* P4 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }
 

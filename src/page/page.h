@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A page: 1 .. 16 slices holding blocks of one size class, of one heap, owned by one thread at a time; or one
+/* A page: 1 .. 12 slices holding blocks of one size class, of one heap, owned by one thread at a time; or one
    big block (a "single").  The struct is the table entry of the page's first slice; entries of the other
    slices stay zero, so no owner test ever succeeds on them.
 
@@ -8,9 +8,10 @@
          a forked child one more is valid: a signal handler may have forked between two stores of a fast path
      P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
      P3  every listed block lies inside the page, at a multiple of the stride
-     P4  blocks in `free` have mark 0 or their page's address; those in local_free and thread_free have
-         the mark
+     P4  blocks in local_free and thread_free have the mark; in `free` those that were never handed out
+         need not, the others have it
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
+   Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
    page; const = set before the page is published by its start bit; atomic = anybody, through the seam. */
@@ -98,6 +99,12 @@ static inline size_t page_usable_size(const page_t* page) {
   return page->slices != 0 ? bin_size(page->bin) : (size_t)page->single_size;
 }
 
+/* All invariants above, of a page of blocks that the caller owns. */
+bool page_is_valid(const page_t* page);
+
+/* A step of a fast path: a walk of the lists at each would be too slow even for a debug build. */
+static inline void page_check_step(const page_t* page) { check(page->used % 64 != 0 || page_is_valid(page)); }
+
 /* Links of free blocks, for every page; the fast paths use the plain field because their pages have key 0. */
 static inline block_t* block_next(const page_t* page, const block_t* block) {
   return (block_t*)((uintptr_t)block->next ^ page->key);
@@ -119,6 +126,7 @@ static inline block_t* page_pop(page_t* page) {
     if (page->bin != BIN_TINY) block->mark = 0;
     else block->next = NULL;
   }
+  page_check_step(page);
   return block;
 }
 
@@ -129,6 +137,7 @@ static inline void page_push_local(page_t* page, block_t* block) {
   page->local_free = block;
   atomic_signal_fence(memory_order_release); /* as in alloc/fast.h */
   page->used--;
+  page_check_step(page);
 }
 
 /* Is p the start of a block of this page (of one that exists, not necessarily allocated)? */
@@ -155,9 +164,7 @@ void page_merge_lists(page_t* page);
    and never faults, even when the list changes meanwhile. */
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block);
 
-/* All invariants above; owner only. */
-void page_forked(void); /* this process is a forked child */
-bool page_is_valid(const page_t* page);
+void page_forked(void); /* this process is a forked child: see P1 */
 
 /* Rebuild a page whose owner vanished in a fork: its lists may be torn.  Live blocks are those that no valid
    list holds; afterwards the page is as an owner leaves it before abandoning. */

@@ -211,6 +211,15 @@ void thread_attach(void) {
   errno = saved_errno;
 }
 
+void thread_note_stranger(void) {
+  uint32_t one = 1;
+  if (load_relaxed(&heap_threads) != 1 || !cas_strong_acq_rel(&heap_threads, &one, 2u)) return;
+  const int saved_errno = errno;
+  thread_watch_idle();
+  scavenger_start();
+  errno = saved_errno;
+}
+
 bool thread_unhold_after_fork(void) {
   const thread_t* record = thread_self;
   while (record != NULL && load_relaxed(&record->held) == HELD_FREE) record = record->nested;

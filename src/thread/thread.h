@@ -78,6 +78,9 @@ bool thread_unhold_after_fork(void);
 /* Make sure that the thread is attached, or stays busy as it is. */
 void thread_attach(void);
 
+/* A thread that is not attached frees: the process has several threads, though this one may never allocate. */
+void thread_note_stranger(void);
+
 /* The calling thread gives up its pages; it may come back. */
 void thread_exit(void);
 
