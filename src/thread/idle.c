@@ -30,7 +30,7 @@ void thread_register(thread_t* record) {
   record->registered = 1;
   do {
     record->all_next = (thread_t*)head;
-  } while (!cas_weak_acq_rel(&all_records, &head, (uintptr_t)record)); /* release: thread_tidy_idle acquires */
+  } while (!cas_weak_acq_rel(&all_records, &head, (uintptr_t)record)); /* release: partner in the look */
 }
 
 static heap_part_t* main_part(const thread_t* record) {
