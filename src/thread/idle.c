@@ -30,7 +30,7 @@ void thread_register(thread_t* record) {
   record->registered = 1;
   do {
     record->all_next = (thread_t*)head;
-  } while (!cas_weak_acq_rel(&all_records, &head, (uintptr_t)record)); /* release: partner in look_for_idle */
+  } while (!cas_weak_acq_rel(&all_records, &head, (uintptr_t)record)); /* release: partner in the look */
 }
 
 static heap_part_t* main_part(const thread_t* record) {
@@ -87,7 +87,7 @@ static bool has_been_idle(thread_t* record, long elapsed) {
   return load_relaxed(&record->busy) == 0 && record->idle_ms >= purge_delay();
 }
 
-static void look_for_idle(long elapsed) {
+void thread_tidy_idle(long elapsed) {
   batch_t batch = {0};
   for (thread_t* record = (thread_t*)load_acquire(&all_records); record != NULL; record = record->all_next) {
     if (!has_been_idle(record, elapsed)) continue;
@@ -98,5 +98,5 @@ static void look_for_idle(long elapsed) {
 }
 
 void thread_watch_idle(void) {
-  if (BARRIERS_ARE_KNOWN) scavenger_set_job(look_for_idle);
+  if (BARRIERS_ARE_KNOWN) scavenger_set_job(thread_tidy_idle);
 }

@@ -67,6 +67,7 @@ static inline void thread_not_busy(thread_t* self) { store_release(&self->busy, 
 /* thread/idle.c */
 void thread_register(thread_t* record); /* a new record: once, for ever */
 void thread_watch_idle(void);           /* from now on the scavenger looks after idle threads */
+void thread_tidy_idle(long elapsed);    /* its job: `elapsed` ms have passed since the last call */
 
 /* A record whose thread has gone gives up its parts; then nobody uses it. */
 void thread_end_record(thread_t* record);

@@ -59,6 +59,14 @@ typedef struct word_s {
   unsigned threads; /* that used it */
 } word_t;
 
+/* Memory holds `own` while the thread runs, `seen` while others do. */
+typedef struct buffer_s {
+  volatile uint32_t* word; /* NULL: none */
+  int thread;
+  uint32_t own, seen;
+  unsigned changes; /* of `own` and `seen`, and drains */
+} buffer_t;
+
 typedef struct explorer_s {
   const explore_t* program;
   explore_result_t result;
@@ -74,6 +82,7 @@ typedef struct explorer_s {
   range_t range[RANGES];
   size_t ranges;
   word_t word[WORDS]; /* hash table: which threads use which word (EXPLORE_BOUNDED) */
+  buffer_t buffer;
   bool sharing_grew, executes, verifying;
   explorer_verdict_t verdict;
 } explorer_t;
@@ -171,12 +180,38 @@ static void tls_switch(unsigned char* from, const unsigned char* to) {
   memcpy(self->tls, to, self->tls_size);
 }
 
+static void buffer_enter(int t) {
+  const buffer_t* const b = &self->buffer;
+  if (b->word != NULL && t == b->thread) *b->word = b->own;
+}
+
+static void buffer_leave(int t) {
+  buffer_t* const b = &self->buffer;
+  if (b->word == NULL) return;
+  uint32_t* const value = t == b->thread ? &b->own : &b->seen;
+  if (*value != *b->word) b->changes++;
+  *value = *b->word;
+  *b->word = b->seen;
+}
+
+void explorer_drain(void) {
+  buffer_t* const b = &self->buffer;
+  if (b->word == NULL) return;
+  atomic_seam(b->word);
+  if (self->current == b->thread) b->own = *b->word;
+  b->seen = b->own;
+  *b->word = b->own;
+  b->changes++; /* a step that changes nothing conflicts with what it could have changed, too */
+}
+
 static void enter(int t) {
   tls_switch(self->main_tls, self->coroutine[t].tls);
   self->current = t;
+  buffer_enter(t);
 }
 
 static void leave(int t) {
+  buffer_leave(t);
   self->current = MAIN;
   tls_switch(self->coroutine[t].tls, self->main_tls);
 }
@@ -375,12 +410,13 @@ static void take_step(size_t d) {
   const volatile uint64_t* const word =
       (const volatile uint64_t*)((uintptr_t)n->next[t].where & ~(uintptr_t)7);
   const uint64_t before = *word;
+  const unsigned changes = self->buffer.changes;
   self->depth = d + 1;
   self->result.steps++;
   step(t);
   if (self->program->mode != EXPLORE_REDUCED) return;
   n->wrote &= ~(1u << t);
-  if (*word != before) n->wrote |= 1u << t;
+  if (*word != before || self->buffer.changes != changes) n->wrote |= 1u << t;
   if (d + 1 < self->replayed) return; /* as the last time */
   find_races(d);
 }
@@ -389,6 +425,7 @@ static void begin_execution(void) {
   snapshot_restore();
   if (self->tls_size > 0) memcpy(self->tls, self->main_start, self->tls_size);
   self->depth = 0;
+  if (self->buffer.word != NULL) self->buffer.own = self->buffer.seen = *self->buffer.word;
   for (int t = 0; t < EXPLORE_THREADS; t++) memcpy(self->coroutine[t].tls, self->coroutine[t].start, TLS_MAX);
   for (int t = 0; t < self->program->threads; t++) {
     self->coroutine[t].started = false;
@@ -416,7 +453,10 @@ static bool execute(void) {
       check_replay(d);
     } else {
       const bool useful = open_node(d);
-      if (self->node[d].enabled == 0) return true;
+      if (self->node[d].enabled == 0) {
+        if (self->buffer.word != NULL) *self->buffer.word = self->buffer.own;
+        return true;
+      }
       if (!useful) return false;
       choose(d);
     }
@@ -512,6 +552,11 @@ void explorer_region_gone(void* start, size_t size) {
 
 void explorer_ignore(const volatile void* start, size_t size) {
   add_range(start, size, NULL);
+}
+
+void explorer_buffer(volatile uint32_t* word, int index) {
+  init();
+  self->buffer = (buffer_t){.word = word, .thread = index, .own = *word, .seen = *word};
 }
 
 void explorer_label(const volatile void* start, size_t size, const char* label) {

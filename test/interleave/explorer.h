@@ -59,6 +59,12 @@ void explorer_ignore(const volatile void* start, size_t size);
 /* Gives the words from start on a name in printed schedules. */
 void explorer_label(const volatile void* start, size_t size, const char* label);
 
+/* A store buffer, for words whose order the code leaves to a barrier by another thread: what thread `index`
+   stores to `word` others see only after the next explorer_drain(), by whichever thread.  The thread itself
+   sees it at once.  One word in the life of the process; a drain is a step on that word. */
+void explorer_buffer(volatile uint32_t* word, int index);
+void explorer_drain(void);
+
 /* From setup or verify: runs `action` with the thread-local variables of thread `index`. */
 void explorer_as_thread(int index, void (*action)(void));
 

@@ -15,6 +15,9 @@ PURGE = "src/memory/purge.c"
 SUMMARY = "src/memory/summary.c"
 ABANDON = "src/heap/abandon.c"
 DELAYED = "src/heap/delayed.c"
+HOLD = "src/thread/idle.c"
+IDLE_PAGES = "src/heap/idle.c"
+THREAD = "src/thread/thread.c"
 
 # name: (source, program, arguments, [(text, replacement), ...])
 MUTANTS = {
@@ -81,6 +84,23 @@ MUTANTS = {
          "block_t* const list = (block_t*)load_acquire(&part->delayed);"
          "store_release(&part->delayed, 0);"
          "return list;"),
+    ]),
+    "hold-without-barrier": (HOLD, "idle", "idle-slow idle-malloc", [
+        ("if (os_barrier_everywhere() == 0) { drop_busy(batch);", "{ drop_busy(batch);"),
+    ]),
+    "hold-the-busy": (HOLD, "idle", "idle-slow idle-malloc", [
+        ("if (load_acquire(&record->busy) == 0 && record->generation == generation)",
+         "if (record->generation == generation)"),
+    ]),
+    "handed-over-forgotten": (HOLD, "idle", "idle-exit", [
+        ("thread_end_record(record);", ""),
+    ]),
+    "exit-under-the-hold": (THREAD, "idle", "idle-exit", [
+        ("if (load_acquire(&record->held) == HELD && cas_strong_acq_rel(&record->held, &held, HELD_HANDED))"
+         " return;", "(void)held;"),
+    ]),
+    "release-the-current-page": (IDLE_PAGES, "idle", "idle-fast-path", [
+        ("return first != NULL && is_direct(bin) ? first->next : first;", "return first;"),
     ]),
     "wait-for-the-signal": (REMOTE, "remote", "remote-full-3-all", [
         ("block_set_mark(page, block);",

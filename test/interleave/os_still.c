@@ -106,8 +106,10 @@ int os_thread_start(void* (*run)(void*)) {
   return EAGAIN;
 }
 
+/* Executions are sequentially consistent but for the explorer's store buffer; that it empties. */
 int os_barrier_everywhere(void) {
-  return EINVAL;
+  explorer_drain();
+  return 0;
 }
 
 void os_thread_name(const char* name) {
