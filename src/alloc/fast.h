@@ -73,21 +73,14 @@ ALWAYS_INLINE void free_fast(void* p) {
       free_slow(p, page);
       return;
     }
-    if (DEBUG_CHECKS && in_slice >= (size_t)page->capacity * page->stride) {
-      free_slow(p, page); /* never handed out */
-      return;
-    }
-    block->mark = (uintptr_t)page;
   }
+  page_check_step(page);
+  if (FREE_CHECKS) block->mark = (uintptr_t)page;
   block->next = page->local_free;
   page->local_free = block;
   /* `used` last: then the page may be empty, and gone (heap/idle.c) */
   atomic_signal_fence(memory_order_release);
-  if (unlikely(--page->used == 0)) {
-    free_emptied(page);
-    return;
-  }
-  page_check_step(page);
+  if (unlikely(--page->used == 0)) free_emptied(page);
 }
 
 #endif

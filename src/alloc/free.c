@@ -54,6 +54,11 @@ static inline bool block_was_freed(const page_t* page, const block_t* block) {
   return FREE_CHECKS && unlikely(block_is_suspect(page, block)) && block_is_free(page, block);
 }
 
+/* Others may ask too: whoever was given a block knows of its carving. */
+static bool page_is_carved(const page_t* page, const void* p) {
+  return (size_t)((const char*)p - page_start(page)) < page_capacity(page) * page->stride;
+}
+
 /* ---- own pages ---- */
 
 static bool page_is_of(page_t* page, const thread_t* self) {
@@ -68,7 +73,7 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
       report_bad_start("free", p, page);
       return;
     }
-    if ((size_t)((char*)p - page_start(page)) >= (size_t)page->capacity * page->stride) {
+    if (!page_is_carved(page, p)) {
       report_unallocated("free", p);
       return;
     }
@@ -135,6 +140,10 @@ static void free_other(void* p, page_t* page) {
       report_bad_start("free", p, page);
       return;
     }
+    if (!page_is_carved(page, p)) {
+      report_unallocated("free", p);
+      return;
+    }
     if (block_was_freed(page, block)) {
       report_double_free(p, page);
       return;
@@ -187,6 +196,10 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
   const bool start = page->slices == 0 ? p == page_start(page) + page->stride : page_is_block(page, p);
   if (!start) {
     report_bad_start(verb, p, page);
+    return BLOCK_BAD;
+  }
+  if (page->slices != 0 && !page_is_carved(page, p)) {
+    report_unallocated(verb, p);
     return BLOCK_BAD;
   }
   if (page->slices != 0 && block_was_freed(page, p)) {

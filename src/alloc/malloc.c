@@ -89,6 +89,7 @@ COLD void* alloc_generic(request_t request) {
   if (!request_is_valid(&request)) return NULL;
   thread_attach();
   thread_check_fork();
+  thread_look_around();
   alloc_cadence(CADENCE_NORMAL);
   void* p = alloc_try(&request);
   if (p == NULL) {

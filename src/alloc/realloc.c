@@ -37,6 +37,13 @@ static bool resize_in_place(void* p, page_t* page, const request_t* request) {
   return resize_single(page, request);
 }
 
+/* Big blocks change their place in the page tables. */
+static bool move_pages(void* p, void* q) {
+  page_t* const from = page_of(p);
+  page_t* const to = page_of(q);
+  return from->slices == 0 && to->slices == 0 && single_move(from, to);
+}
+
 static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
@@ -44,7 +51,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const bool plain = request_is_natural(&request) && request.heap == NULL;
   char* const q = plain ? malloc_fast(max_size(request.size, request.alignment)) : alloc_generic(request);
   if (q == NULL) return NULL;
-  memcpy(q, p, keep);
+  if (keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);
   free_fast(p);
   return q;

@@ -12,6 +12,7 @@
 
 typedef _Atomic(uint64_t) atomic_u64_t;
 typedef _Atomic(uint32_t) atomic_u32_t;
+typedef _Atomic(uint16_t) atomic_u16_t;
 typedef _Atomic(uintptr_t) atomic_word_t; /* pointers and thread tags */
 
 #ifndef MI_ATOMIC_SEAM

@@ -25,7 +25,7 @@ static const char BOUNDED[] = "the first page of a queue is used, none is search
 static const option_info_t table[] = {
     OPTION(show_errors, MI_DEBUG, UNIT_FLAG, "print messages about failed requests", NULL),
     OPTION(show_stats, 0, UNIT_FLAG, "print statistics when the process exits", NULL),
-    OPTION(verbose, 0, UNIT_NUMBER, "print the options at the start and each reservation, purge thread and trim; implies show_errors", NULL),
+    OPTION(verbose, 0, UNIT_NUMBER, "print options, reservations, trims; implies show_errors", NULL),
     OPTION(deprecated_eager_commit, 1, UNIT_FLAG, "commit whole segments", OLD),
     OPTION(arena_eager_commit, 2, UNIT_FLAG, "commit whole arenas", LAZY),
     OPTION(purge_decommits, 1, UNIT_FLAG, "purge by giving memory back, not by a hint",

@@ -75,7 +75,7 @@ void page_abandon(page_t* page) {
   const unsigned bin = page->bin;
   page_merge_lists(page);
   check(page_is_valid(page) && page->local_free == NULL); /* P5 */
-  const bool room = page->free != NULL || page->capacity < page->reserved;
+  const bool room = page->free != NULL || page_capacity(page) < page->reserved;
   store_relaxed(&page->owner_tag, TAG_ABANDONED);
   const abandon_verdict_t verdict = remote_abandon(page);
   if (verdict != ABANDON_REFUSED) {

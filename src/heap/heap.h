@@ -79,7 +79,13 @@ struct mi_theap_s {
 
 extern heap_t heap_main;
 extern heap_part_t part_empty; /* the part of a thread that has none: every slot holds the empty page */
-extern atomic_u32_t heap_threads; /* attached threads, for policy */
+extern atomic_u32_t heap_threads;   /* attached threads */
+extern atomic_u32_t heap_strangers; /* 1: a thread that never allocated has freed */
+
+/* For policy: does memory pass between threads? */
+static inline bool heap_is_threaded(void) {
+  return load_relaxed(&heap_threads) > 1 || load_relaxed(&heap_strangers) != 0;
+}
 
 /* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
 heap_t* heap_create(void);
@@ -147,5 +153,7 @@ typedef struct single_request_s {
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
 bool single_free(page_t* page);                    /* false: it was freed already */
 bool single_resize(page_t* page, size_t size);     /* in place; false: not possible */
+/* The contents go to a bigger single without a copy; false: not possible, nothing has changed. */
+bool single_move(page_t* page, page_t* to);
 
 #endif

@@ -64,7 +64,7 @@ static void release_empty(page_t* page) {
   page->free = NULL;
   page->local_free = NULL;
   page->used = 0;
-  page->capacity = 0;
+  page_set_capacity(page, 0);
   page->flags = 0;
   page->retire_left = 0;
   if (load_relaxed(&page->linked) != 0) {

@@ -12,6 +12,7 @@
 static page_t page_empty; /* no slot of direct[] is ever NULL: free == NULL here */
 
 atomic_u32_t heap_threads;
+atomic_u32_t heap_strangers;
 
 #define EMPTY_4 &page_empty, &page_empty, &page_empty, &page_empty
 #define EMPTY_16 EMPTY_4, EMPTY_4, EMPTY_4, EMPTY_4
@@ -68,7 +69,7 @@ static void part_to_full(heap_part_t* part, page_t* page) {
   dequeue(part, page);
   store_relaxed(&page->owner_tag, own_tag(part, page) | CARE_FULL);
   queue_append(&part->full, page);
-  if (part->full.count > FULL_RETAIN && load_relaxed(&heap_threads) > 1) part_give_up(part, part->full.first);
+  if (part->full.count > FULL_RETAIN && heap_is_threaded()) part_give_up(part, part->full.first);
 }
 
 void part_unfull(heap_part_t* part, page_t* page) {
@@ -103,7 +104,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
     part->pages_looked_at++;
     if (page_refill(page)) {
       if (part->current[bin] != page) part_set_current(part, bin, page);
-      const size_t blocks = page->capacity - page->used;
+      const size_t blocks = page_capacity(page) - page->used;
       part->served_blocks += blocks;
       part->served_bytes += blocks * bin_size(bin);
       check(page_is_valid(page));
@@ -116,7 +117,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
 
 void part_page_emptied(heap_part_t* part, page_t* page) {
   check(page->used == 0);
-  if (part->queues[page->bin].count == 1 && (size_t)page->capacity * page->stride <= RETIRE_BYTES_MAX) {
+  if (part->queues[page->bin].count == 1 && (size_t)page_capacity(page) * page->stride <= RETIRE_BYTES_MAX) {
     page->retire_left = RETIRE_CADENCES;
     part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
     return;
@@ -134,7 +135,7 @@ void part_free_local(heap_part_t* part, page_t* page, block_t* block) {
 
 void part_free_delivered(heap_part_t* part, page_t* page, block_t* block) {
   const bool full = (load_relaxed(&page->owner_tag) & CARE_FULL) != 0;
-  if (full && part->queues[page->bin].count >= QUEUE_RETAIN && load_relaxed(&heap_threads) > 1) {
+  if (full && part->queues[page->bin].count >= QUEUE_RETAIN && heap_is_threaded()) {
     page_push_local(page, block);
     part_give_up(part, page);
   } else {

@@ -10,6 +10,11 @@
 
 #define SINGLE_LIVE UINT64_C(1)
 
+enum {
+  MOVE_MIN = 4 * 1024 * 1024, /* below, a copy is cheaper than the change of page tables */
+  MOVES_MAX = 4096,           /* each may split two mappings: an eighth of what Linux grants a process */
+};
+
 /* Where the block begins in an aligned run, so that block + offset is aligned. */
 static size_t single_lead(single_request_t request) {
   if (request.alignment == 0) return 0;
@@ -62,4 +67,14 @@ bool single_resize(page_t* page, size_t size) {
   page->single_size = align_up(shift + size, os_page_size()) - shift;
   if (want < have) slices_release(page_slice(page) + want, have - want);
   return true;
+}
+
+bool single_move(page_t* page, page_t* to) {
+  static atomic_u32_t moves;
+  const size_t bytes = page->stride + (size_t)page->single_size;
+  if (bytes < MOVE_MIN || page->stride != to->stride) return false;
+  if (bytes > to->stride + (size_t)to->single_size) return false;
+  if (load_relaxed(&moves) >= MOVES_MAX) return false;
+  add_relaxed(&moves, 1u);
+  return os_move(page_start(page), page_start(to), bytes) == 0;
 }

@@ -210,9 +210,23 @@ bool slices_claim(size_t count, size_t alignment, claim_t* claim) {
   return true;
 }
 
+/* A run that reaches the end of all segments goes on behind it: place more of them there. */
+static void grow_behind(size_t first, size_t end) {
+  const size_t have = window_segments();
+  const size_t need = div_up(end, SEGMENT_SLICES);
+  extent_t extent;
+  if (need <= have || first > have * SEGMENT_SLICES) return;
+  if (first < have * SEGMENT_SLICES && obstacle(first, have * SEGMENT_SLICES) != SLICE_NONE) return;
+  if (!window_grow(need - have, SLICE_SIZE, &extent)) return;
+  segment_place(extent.first, extent.count);
+  give_back(extent.first * SEGMENT_SLICES, (extent.first + extent.count) * SEGMENT_SLICES);
+}
+
 bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   const size_t first = slice + count;
-  if (more == 0 || more > WINDOW_SLICES || !claim_exactly(first, first + more)) return false;
+  if (more == 0 || more > WINDOW_SLICES) return false;
+  grow_behind(first, first + more);
+  if (!claim_exactly(first, first + more)) return false;
   if (!commit(first, first + more)) {
     give_back(first, first + more);
     return false;
@@ -265,7 +279,8 @@ bool slices_are_claimed(size_t slice, size_t count) {
   const uint64_t starts = load_relaxed(segment_word(slice / SEGMENT_SLICES, WORD_STARTS));
   if ((starts >> slice % SEGMENT_SLICES & 1) == 0) return false;
   for (size_t i = slice; i < slice + count; i++) {
-    if ((load_relaxed(segment_word(i / SEGMENT_SLICES, WORD_FREE)) >> i % SEGMENT_SLICES & 1) != 0) return false;
+    const uint64_t free = load_relaxed(segment_word(i / SEGMENT_SLICES, WORD_FREE));
+    if ((free >> i % SEGMENT_SLICES & 1) != 0) return false;
   }
   return true;
 }

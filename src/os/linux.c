@@ -22,6 +22,10 @@
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
 #endif
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
+#endif
+
 enum { THREAD_STACK = 64 * 1024, MAP_PRIVATE_ZERO = MAP_PRIVATE | MAP_ANONYMOUS };
 
 size_t os_page_size(void) {
@@ -100,6 +104,14 @@ int os_commit(void* addr, size_t size) {
 int os_purge(void* addr, size_t size) {
   const int saved = errno;
   const int error = madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : errno;
+  errno = saved;
+  return error;
+}
+
+int os_move(void* from, void* to, size_t size) {
+  const int saved = errno;
+  void* const p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+  const int error = p == to ? 0 : errno;
   errno = saved;
   return error;
 }

@@ -40,6 +40,11 @@ int os_commit(void* addr, size_t size);
    Else (EINVAL: locked by mlock) the contents are unknown. */
 int os_purge(void* addr, size_t size);
 
+/* Move the contents of a writable range to another one without copying; both ranges stay writable, and `from`
+   reads as zero afterwards.  0, or an errno value and nothing has changed.  What was moved is a mapping of
+   its own for good, so callers bound how often they do this. */
+int os_move(void* from, void* to, size_t size);
+
 /* Ask for no huge pages in a range; a hint. */
 void os_no_huge_pages(void* addr, size_t size);
 

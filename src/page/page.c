@@ -26,11 +26,10 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   const size_t slices = bin_page_slices(bin);
   page->free = NULL;
   page->local_free = NULL;
-  page->reciprocal = UINT64_MAX / stride + 1;
-  page->bound = page->reciprocal;
+  page->reciprocal = UINT64_MAX / stride + 1 + (is_power_of_two(stride) ? 1 : 0);
   page->used = 0;
   page->stride = (uint32_t)stride;
-  page->capacity = 0;
+  page_set_capacity(page, 0);
   page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
   page->bin = (uint8_t)bin;
   page->flags = memory == MEMORY_ZERO ? PAGE_ZERO : 0;
@@ -46,21 +45,23 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
 
 /* Put the next few uncarved blocks into `free`, which is empty, in address order. */
 static void page_carve(page_t* page) {
-  const size_t left = (size_t)page->reserved - page->capacity;
-  const size_t carved = (size_t)page->capacity * page->stride;
+  const size_t left = (size_t)page->reserved - page_capacity(page);
+  const size_t carved = (size_t)page_capacity(page) * page->stride;
   const size_t bytes = max_size(CARVE_MIN, min_size(CARVE_MAX, carved / 2));
   const size_t count = min_size(left, max_size(1, bytes / page->stride));
-  block_t* block = block_at(page, page->capacity);
+  block_t* block = block_at(page, page_capacity(page));
   block_t* const first = block;
   check(count > 0 && page->free == NULL);
   for (size_t i = 1; i < count; i++) {
     block_t* const next = (block_t*)(void*)((char*)block + page->stride);
     block_set_next(page, block, next);
+    block_set_mark(page, block);
     block = next;
   }
   block_set_next(page, block, NULL);
+  block_set_mark(page, block);
   page->free = first;
-  page->capacity = (uint16_t)(page->capacity + count);
+  page_set_capacity(page, page_capacity(page) + count);
   if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
 }
 
@@ -88,7 +89,7 @@ bool page_refill(page_t* page) {
     page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
     return true;
   }
-  if (page->capacity == page->reserved) return false;
+  if (page_capacity(page) == page->reserved) return false;
   page_carve(page);
   return true;
 }
@@ -98,7 +99,7 @@ void page_merge_lists(page_t* page) {
   page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
   if (page->free != NULL) {
     block_t* tail = page->free;
-    for (size_t i = 0; i < page->capacity && block_next(page, tail) != NULL; i++)
+    for (size_t i = 0; i < page_capacity(page) && block_next(page, tail) != NULL; i++)
       tail = block_next(page, tail);
     block_set_next(page, tail, page->local_free);
   } else {
@@ -126,8 +127,8 @@ bool page_list_holds(const page_t* page, const block_t* list, const block_t* blo
 /* The length of a list, or more than capacity when it is broken. */
 static size_t list_length(const page_t* page, const block_t* list) {
   size_t length = 0;
-  while (list != NULL && length <= page->capacity) {
-    if (!block_is_valid(page, list) || block_index(page, list) >= page->capacity) return SIZE_MAX / 4;
+  while (list != NULL && length <= page_capacity(page)) {
+    if (!block_is_valid(page, list) || block_index(page, list) >= page_capacity(page)) return SIZE_MAX / 4;
     length++;
     list = block_next(page, list);
   }
@@ -146,10 +147,10 @@ void page_forked(void) { store_relaxed(&surplus_allowed, 1u); }
 
 bool page_is_valid(const page_t* page) {
   const size_t listed = list_length(page, page->free) + list_length(page, page->local_free);
-  const size_t surplus = listed + page->used - page->capacity;
+  const size_t surplus = listed + page->used - page_capacity(page);
   if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
-  if (page->capacity > page->reserved) return false;       /* P2 */
-  if (!list_is_marked(page, page->local_free)) return false; /* P4 */
+  if (page_capacity(page) > page->reserved) return false;       /* P2 */
+  if (!list_is_marked(page, page->free) || !list_is_marked(page, page->local_free)) return false; /* P4 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }
 
@@ -179,7 +180,7 @@ void page_rebuild(page_t* page) {
   page->flags = 0;
   page->retire_left = 0;
   size_t live = 0;
-  size_t capacity = page->capacity;
+  size_t capacity = page_capacity(page);
   for (size_t i = page->reserved; i-- > 0;) {
     if ((seen.bits[i / 64] >> (i % 64)) & 1) {
       block_t* const block = block_at(page, i);
@@ -191,7 +192,7 @@ void page_rebuild(page_t* page) {
       live++;
     }
   }
-  page->capacity = (uint16_t)capacity;
+  page_set_capacity(page, capacity);
   page->used = (uint32_t)live;
   check(page_is_valid(page));
 }

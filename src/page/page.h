@@ -8,8 +8,7 @@
          a forked child one more is valid: a signal handler may have forked between two stores of a fast path
      P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
      P3  every listed block lies inside the page, at a multiple of the stride
-     P4  blocks in local_free and thread_free have the mark; in `free` those that were never handed out
-         need not, the others have it
+     P4  the blocks of all three lists have the mark
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
    Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
 
@@ -53,17 +52,16 @@ struct page_s {
   atomic_word_t owner_tag; /* atomic; written by the owner */
   block_t* free;           /* owner: allocation pops here, nothing else does */
   block_t* local_free;     /* owner: the owner's frees */
-  /* const: ceil(2^64 / stride): x is a multiple of stride iff x * reciprocal < reciprocal */
-  uint64_t reciprocal;
+  uint64_t reciprocal;     /* const: floor(2^64 / stride) + 1, see page_set_capacity */
   uint32_t used;           /* owner: blocks that are not in free or local_free */
   uint32_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
-  uint16_t capacity;       /* owner: blocks carved so far */
+  atomic_u16_t capacity;   /* atomic: blocks carved so far; written by the owner */
   uint16_t reserved;       /* const: blocks that fit */
   uint8_t bin;             /* const */
   uint8_t flags;           /* owner: page_flag_t */
   uint8_t retire_left;     /* owner: cadences until a retired page is released */
   uint8_t slices;          /* const: 0 for a single */
-  uint64_t bound;          /* const: the same again, so that free compares with memory */
+  uint64_t bound;          /* owner: see page_set_capacity */
   uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
 
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
@@ -86,6 +84,18 @@ static inline size_t page_slice(const page_t* page) {
 }
 
 static inline char* page_start(const page_t* page) { return window_address(page_slice(page)); }
+
+static inline size_t page_capacity(const page_t* page) {
+  return load_relaxed(&((page_t*)(uintptr_t)page)->capacity);
+}
+
+/* Let e = reciprocal * stride - 2^64, which is 1 .. stride.  Modulo 2^64 the product of the reciprocal and
+   the offset of block i is i * e, that of any other offset is at least the reciprocal.  So one multiplication
+   and one comparison with capacity * e tell the start of a carved block from everything else. */
+static inline void page_set_capacity(page_t* page, size_t capacity) {
+  store_relaxed(&page->capacity, (uint16_t)capacity);
+  page->bound = page->reciprocal * page->stride * capacity;
+}
 
 static inline bool page_is_single(const page_t* page) {
   return load_relaxed(&((page_t*)(uintptr_t)page)->owner_tag) == TAG_SINGLE;
@@ -132,15 +142,15 @@ static inline block_t* page_pop(page_t* page) {
 
 /* The owner frees a block that has been checked. */
 static inline void page_push_local(page_t* page, block_t* block) {
+  page_check_step(page);
   block_set_mark(page, block);
   block_set_next(page, block, page->local_free);
   page->local_free = block;
   atomic_signal_fence(memory_order_release); /* as in alloc/fast.h */
   page->used--;
-  page_check_step(page);
 }
 
-/* Is p the start of a block of this page (of one that exists, not necessarily allocated)? */
+/* Is p the start of a block of this page, carved or not? */
 static inline bool page_is_block(const page_t* page, const void* p) {
   const size_t offset = (size_t)((const char*)p - page_start(page));
   return offset % page->stride == 0 && offset / page->stride < page->reserved;

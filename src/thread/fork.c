@@ -79,8 +79,9 @@ typedef enum adoption_e {
 
 static void adopt_all(thread_t* self, adoption_t adoption) {
   if (adoption == ADOPT_FIRST) {
-    const bool alone = load_relaxed(&heap_threads) <= 1;
+    const bool alone = !heap_is_threaded();
     store_relaxed(&heap_threads, 1u);
+    store_relaxed(&heap_strangers, 0u);
     /* A scavenger that was purging when the process forked holds slices too. */
     if (purge_after_fork() == PURGE_INLINE && alone) return;
     memory_after_fork(slices_of_entry);

@@ -135,7 +135,9 @@ void thread_exit(void) {
     retire_record(nested);
   }
   retire_record(self);
-  add_relaxed(&heap_threads, UINT32_MAX);
+  /* A process whose main thread has exited ends with its last thread: that must not be the scavenger, which
+     never ends by itself. */
+  if (add_relaxed(&heap_threads, UINT32_MAX) == 1) scavenger_switch_off();
 }
 
 static void watch_exit(thread_t* self);
@@ -211,13 +213,23 @@ void thread_attach(void) {
   errno = saved_errno;
 }
 
-void thread_note_stranger(void) {
-  uint32_t one = 1;
-  if (load_relaxed(&heap_threads) != 1 || !cas_strong_acq_rel(&heap_threads, &one, 2u)) return;
-  const int saved_errno = errno;
+/* glibc: 0 once a second thread was started.  Other libraries have no such thing. */
+extern char __libc_single_threaded __attribute__((weak));
+
+static bool others_exist(void) {
+  if (load_relaxed(&heap_strangers) != 0) return true;
+  /* A forked child inherits the word, not the threads. */
+  return &__libc_single_threaded != NULL && __libc_single_threaded == 0 && thread_generation() == 1;
+}
+
+void thread_look_around(void) {
+  if (likely(load_relaxed(&scavenger_state) != SCAVENGER_NONE) || !others_exist()) return;
   thread_watch_idle();
   scavenger_start();
-  errno = saved_errno;
+}
+
+void thread_note_stranger(void) {
+  if (load_relaxed(&heap_strangers) == 0) store_relaxed(&heap_strangers, 1u);
 }
 
 bool thread_unhold_after_fork(void) {

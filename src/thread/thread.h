@@ -79,8 +79,12 @@ bool thread_unhold_after_fork(void);
 /* Make sure that the thread is attached, or stays busy as it is. */
 void thread_attach(void);
 
-/* A thread that is not attached frees: the process has several threads, though this one may never allocate. */
+/* A thread that is not attached frees: the process has several, though this one may never allocate.  It starts
+   nothing itself: the C library frees with locks held that the start of a thread needs. */
 void thread_note_stranger(void);
+
+/* Start the scavenger when there are threads that never attached. */
+void thread_look_around(void);
 
 /* The calling thread gives up its pages; it may come back. */
 void thread_exit(void);

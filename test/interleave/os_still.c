@@ -67,6 +67,13 @@ int os_purge(void* addr, size_t size) {
   return 0;
 }
 
+int os_move(void* from, void* to, size_t size) {
+  UNUSED(from);
+  UNUSED(to);
+  UNUSED(size);
+  return ENOSYS;
+}
+
 void os_no_huge_pages(void* addr, size_t size) {
   UNUSED(addr), UNUSED(size);
 }

@@ -132,13 +132,22 @@ static void unused_pointer(void) {
   t_free(named((char*)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 48 * MIB + 128));
 }
 
-#ifdef EVERY_FREE_CHECKED
 /* The block of a page never handed out yet. */
 static void uncarved_pointer(void) {
   char* p = (char*)block_of(512);
   t_free(named((char*)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 0xF000));
 }
-#endif
+
+/* Carved with its neighbours, never handed out. */
+static void never_handed_out(void) {
+  char* p = (char*)block_of(512);
+  t_free(named(p + 512));
+}
+
+static void never_handed_out_other_thread(void) {
+  char* p = (char*)block_of(512);
+  thread_join(thread_start(&free_it, named(p + 512)));
+}
 
 static void freed_huge(void) {
   void* p = named(block_of(100 * MIB));
@@ -184,9 +193,7 @@ static const misuse_t misuses[] = {
   MISUSE(interior_huge), MISUSE(interior_huge_near), MISUSE(misaligned_small), MISUSE(misaligned_large),
   MISUSE(stack_pointer), MISUSE(static_pointer), MISUSE(foreign_pointer), MISUSE(garbage_pointer),
   MISUSE(garbage_odd_pointer), MISUSE(non_canonical_pointer), MISUSE(unused_pointer),
-#ifdef EVERY_FREE_CHECKED /* only Debug looks whether a block of the right spacing was ever handed out */
-  MISUSE(uncarved_pointer),
-#endif
+  MISUSE(uncarved_pointer), MISUSE(never_handed_out), MISUSE(never_handed_out_other_thread),
   MISUSE(freed_huge), MISUSE(interior_of_freed_huge), MISUSE(realloc_stack), MISUSE(realloc_interior),
   MISUSE(usable_size_interior),
 };

@@ -18,7 +18,7 @@ WORDS = [
     (r"double_free", DOUBLE),
     (r"freed_huge", DOUBLE + "|" + INSIDE),
     (r"interior|misaligned", INSIDE),
-    (r"uncarved|unused", INSIDE + "|" + DOUBLE),
+    (r"uncarved|unused|never", INSIDE + "|" + DOUBLE),
     (r"", FOREIGN),
 ]
 

@@ -18,20 +18,20 @@ static page_t* new_page(void) {
 static void blocks_are_carved_lazily_and_in_order(void** unused) {
   UNUSED(unused);
   page_t* const page = new_page();
-  assert_int_equal(page->capacity, 0);
+  assert_int_equal(page_capacity(page), 0);
   size_t expected = 0;
   size_t last_capacity = 0;
   while (page_refill(page)) {
-    const size_t fresh = page->capacity - last_capacity;
+    const size_t fresh = page_capacity(page) - last_capacity;
     assert_true(fresh > 0 && fresh * SIZE <= 16 * KiB);
     if (last_capacity == 0) assert_true(fresh * SIZE <= 4 * KiB);
-    last_capacity = page->capacity;
+    last_capacity = page_capacity(page);
     assert_int_equal(test_list_length(page, page->free), fresh);
     while (page->free != NULL) assert_ptr_equal(page_pop(page), test_block(page, expected++));
     assert_true(page_is_valid(page));
   }
   assert_int_equal(expected, page->reserved);
-  assert_int_equal(page->capacity, page->reserved);
+  assert_int_equal(page_capacity(page), page->reserved);
   drop_test_page(page);
 }
 
@@ -41,7 +41,7 @@ static void carving_writes_only_what_it_carves(void** unused) {
   memset(page_start(page), 0xA5, SLICE_SIZE);
   assert_true(page_refill(page));
   const char* const start = page_start(page);
-  for (size_t i = page->capacity * (size_t)SIZE; i < SLICE_SIZE; i++) assert_int_equal(start[i], (char)0xA5);
+  for (size_t i = page_capacity(page) * SIZE; i < SLICE_SIZE; i++) assert_int_equal(start[i], (char)0xA5);
   drop_test_page(page);
 }
 
@@ -52,7 +52,7 @@ static void refill_prefers_local_then_remote_then_fresh(void** unused) {
   page_t* const page = new_page();
   assert_true(page_refill(page));
   while (page->free != NULL) page_pop(page);
-  const size_t carved = page->capacity;
+  const size_t carved = page_capacity(page);
   assert_true(carved < page->reserved);
   page_push_local(page, test_block(page, 1));
   remote_free(page, test_block(page, 2));
@@ -66,13 +66,13 @@ static void refill_prefers_local_then_remote_then_fresh(void** unused) {
   assert_true(page_refill(page));
   assert_ptr_equal(page->free, test_block(page, 2));
   assert_int_equal(count_of(page), 0);
-  assert_int_equal(page->capacity, carved);
+  assert_int_equal(page_capacity(page), carved);
   assert_ptr_equal(page_pop(page), test_block(page, 2));
   assert_int_equal(page->used, carved);
 
   assert_true(page_refill(page));
   assert_ptr_equal(page->free, test_block(page, carved));
-  assert_true(page->capacity > carved);
+  assert_true(page_capacity(page) > carved);
   drop_test_page(page);
 }
 
@@ -89,7 +89,7 @@ static void frees_never_feed_the_allocation_list(void** unused) {
     page_push_local(page, page_pop(page));
     pops++;
   }
-  assert_int_equal(pops, page->capacity);
+  assert_int_equal(pops, page_capacity(page));
   drop_test_page(page);
 }
 
@@ -107,7 +107,7 @@ static void merging_keeps_every_block(void** unused) {
   UNUSED(unused);
   page_t* const page = new_page();
   assert_true(page_refill(page));
-  const size_t all = page->capacity;
+  const size_t all = page_capacity(page);
   block_t* const a = page_pop(page);
   block_t* const b = page_pop(page);
   page_push_local(page, a);
@@ -191,7 +191,7 @@ static void break_link_inside(page_t* page) {
   page->free->next = (block_t*)(void*)((char*)test_block(page, 3) + 8);
 }
 static void break_link_outside(page_t* page) { page->free->next = (block_t*)(void*)&page->free; }
-static void break_link_uncarved(page_t* page) { page->free->next = test_block(page, page->capacity); }
+static void break_link_uncarved(page_t* page) { page->free->next = test_block(page, page_capacity(page)); }
 static void close_a_circle(page_t* page) { block_next(page, page->free)->next = page->free; }
 static void cut_a_list(page_t* page) { page->free->next = NULL; }
 static void share_a_tail(page_t* page) { page->local_free->next = page->free; }
@@ -199,7 +199,7 @@ static void count_one_more(page_t* page) { page->used++; }
 static void count_one_less(page_t* page) { page->used--; }
 static void carve_too_much(page_t* page) {
   page->used += page->reserved;
-  page->capacity = (uint16_t)(page->capacity + page->reserved);
+  page_set_capacity(page, page_capacity(page) + page->reserved);
 }
 static void reserve_too_much(page_t* page) { page->reserved = (uint16_t)(page->reserved + 1); }
 
@@ -273,13 +273,13 @@ static bool torn_refill(torn_t* t) {
     STEP(page->local_free = NULL);
     return true;
   }
-  const size_t first = page->capacity;
+  const size_t first = page_capacity(page);
   const size_t count = min_size(8, (size_t)page->reserved - first);
   for (size_t i = 0; i < count; i++) {
     STEP(test_block(page, first + i)->next = i + 1 < count ? test_block(page, first + i + 1) : NULL);
   }
   STEP(page->free = test_block(page, first));
-  STEP(page->capacity = (uint16_t)(first + count));
+  STEP(page_set_capacity(page, first + count));
   return true;
 }
 
@@ -297,7 +297,7 @@ static bool torn_sequence(torn_t* t) {
       if (t->page->free == NULL && !torn_refill(t)) return false;
       if (!torn_pop(t)) return false;
     }
-    for (size_t i = 0; i < t->page->capacity; i++) {
+    for (size_t i = 0; i < page_capacity(t->page); i++) {
       if (!t->held[i] || next_random(&random) % 3 != 0) continue;
       if (!(next_random(&random) % 4 == 0 ? torn_remote(t, i) : torn_push(t, i))) return false;
     }
@@ -312,7 +312,7 @@ static void check_rebuilt(const torn_t* t) {
   assert_int_equal(count_of(t->page), 0);
   for (size_t i = 0; i < page->reserved; i++) {
     if (!t->held[i]) continue;
-    assert_true(i < page->capacity);
+    assert_true(i < page_capacity(page));
     assert_false(lists_block(page, test_block(page, i)));
   }
   for (const block_t* block = page->free; block != NULL; block = block_next(page, block)) {

@@ -72,16 +72,23 @@ static void big_strides_avoid_powers_of_two(void** unused) {
   }
 }
 
-/* What the fast path of free trusts: x is a multiple of the stride exactly when x * reciprocal < bound, for
-   all offsets in the first slice; and page_is_block accepts the block starts and nothing else. */
+/* What the fast path of free trusts: x is the start of a carved block exactly when x * reciprocal < bound,
+   for all offsets in the first slice and however much is carved; and page_is_block accepts the block starts
+   and nothing else. */
 static void block_starts_are_known(void** unused) {
   UNUSED(unused);
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     page_t* const page = test_page(bin);
-    for (uint64_t offset = 0; offset < SLICE_SIZE; offset++) {
-      const bool multiple = offset % page->stride == 0;
-      assert_true((offset * page->reciprocal < page->bound) == multiple);
+    const size_t carved = page_capacity(page);
+    const size_t capacities[] = {0, 1, 2, page->reserved / 2u, page->reserved - 1u, page->reserved};
+    for (size_t i = 0; i < sizeof(capacities) / sizeof(capacities[0]); i++) {
+      page_set_capacity(page, capacities[i]);
+      for (uint64_t offset = 0; offset < SLICE_SIZE; offset++) {
+        const bool start = offset % page->stride == 0 && offset / page->stride < capacities[i];
+        assert_true((offset * page->reciprocal < page->bound) == start);
+      }
     }
+    page_set_capacity(page, carved);
     const size_t bytes = page_slice_count(page) * SLICE_SIZE;
     size_t starts = 0;
     for (size_t offset = 0; offset < bytes; offset++)
