@@ -241,6 +241,14 @@ static void trim_what_we_freed_of_anothers(void) {
   expect_trim_to(LITTLE);
 }
 
+static void trim_what_a_third_freed_of_anothers(void) {
+  purge_never();
+  run_beside(&only_takes);
+  atomic_store(&worker_done, 0);
+  run_beside(&only_frees);
+  expect_trim_to(LITTLE);
+}
+
 /* What is in use stays: half of the blocks, each in a page of its own neighbours. */
 static void trim_keeps_what_is_in_use(void) {
   purge_never();
@@ -260,6 +268,7 @@ static void trim_lowers_the_resident_set(void** state) {
   assert_int_equal(status_of(&trim_what_another_freed_of_its_own), 0);
   assert_int_equal(status_of(&trim_what_another_freed_of_ours), 0);
   assert_int_equal(status_of(&trim_what_we_freed_of_anothers), 0);
+  assert_int_equal(status_of(&trim_what_a_third_freed_of_anothers), 0);
 }
 
 /* ---------- calloc ---------- */

@@ -307,7 +307,7 @@ static void expect_no_leak(const held_t* held, const held_t* usual, const char* 
   const unsigned long long call = n;
   CHECK(held->claimed <= usual->claimed, "%s: OS call %llu fails: %zu bytes stay claimed, not %zu", name,
         call, held->claimed, usual->claimed);
-  CHECK(held->mapped == held->reserved + held->metadata, "%s: OS call %llu fails: %zu bytes mapped, %zu known",
+  CHECK(held->mapped == held->reserved + held->metadata, "%s: OS call %llu fails: %zu mapped, %zu known",
         name, call, held->mapped, held->reserved + held->metadata);
   CHECK(held->records <= usual->records + 32 * KIB, "%s: OS call %llu fails: %zu bytes of records, not %zu",
         name, call, held->records, usual->records);
