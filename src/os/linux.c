@@ -174,16 +174,15 @@ atomic_u64_t* os_fork_word(void) {
 /* The file that descriptor 2 named when os_keep_stderr looked, and a descriptor of ours for it. */
 static struct {
   bool known;
-  int copy; /* NO_FILE: there was none */
+  int copy; /* or NO_FILE */
   dev_t device;
-  ino_t inode;
+  ino_t inode; /* 0, which no file has: there was none */
 } first_stderr;
 static atomic_u32_t report_file = STDERR_FILENO; /* where os_write_stderr writes; NO_FILE: nowhere */
 
 static bool is_first_stderr(int file) {
   struct stat now;
-  return first_stderr.copy >= 0 && fstat(file, &now) == 0 && now.st_dev == first_stderr.device &&
-         now.st_ino == first_stderr.inode;
+  return fstat(file, &now) == 0 && now.st_dev == first_stderr.device && now.st_ino == first_stderr.inode;
 }
 
 void os_keep_stderr(void) {

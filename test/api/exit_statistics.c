@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MIMALLOC_SHOW_STATS prints to the stderr that the program was started with, whatever has become of
-   descriptor 2, and to no other file.  This program runs itself again with a way of leaving as its argument. */
+   descriptor 2, and to no other file.  This program runs itself again with a way of leaving. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
