@@ -8,7 +8,7 @@ PREFIX  ?= /usr/local
 CMD     ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build run test stress bench bench-quick install clean help
+.PHONY: build run test stress bench bench-metadata bench-quick install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -29,6 +29,11 @@ stress: ## the stress tests only, Release and Debug
 bench: build ## benchmarks against the system's malloc and other allocators
 	@tools/install-deps bench
 	@bench/run --library $(LIBRARY)
+	@$(MAKE) --no-print-directory bench-metadata
+
+bench-metadata: build ## what the allocator itself takes beside 1 GiB of blocks of 16 to 8192 bytes, against its bound
+	@cc -std=gnu11 -O2 -fno-builtin bench/metadata.c $(RELEASE)/libmimalloc.a -pthread -o $(RELEASE)/bench-metadata
+	@$(RELEASE)/bench-metadata 1024
 
 bench-quick: build ## the same, short
 	@tools/install-deps bench

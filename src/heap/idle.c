@@ -56,19 +56,13 @@ bool part_idle_look(heap_part_t* part) {
   return marked;
 }
 
-/* Nobody but the holder can reach the page: make it one without blocks, and give all of it back. */
+/* Nobody but the holder can reach the page.  Its lists stay as they are: were they taken apart first, a child
+   forked in the middle would count their blocks as live. */
 static void release_empty(page_t* page) {
-  uint32_t count;
-  remote_take(page, &count);
-  check(count == page->used);
-  page->free = NULL;
-  page->local_free = NULL;
-  page->used = 0;
-  page_set_capacity(page, 0);
-  page->flags = 0;
+  check(looks_empty(page) && page_is_valid(page));
   page->retire_left = 0;
   if (load_relaxed(&page->linked) != 0) {
-    page_release(page);
+    page_abandon(page); /* parked, as by page_release */
     return;
   }
   const size_t slice = page_slice(page);

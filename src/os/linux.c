@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@
 #define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
 #endif
 
-enum { THREAD_STACK = 64 * 1024, MAP_PRIVATE_ZERO = MAP_PRIVATE | MAP_ANONYMOUS };
+enum { THREAD_STACK = 64 * 1024, MAP_PRIVATE_ZERO = MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE = -1 };
 
 size_t os_page_size(void) {
   static atomic_word_t page_size; /* getauxval is cheap, but the page size is asked for often */
@@ -182,10 +183,49 @@ atomic_u64_t* os_fork_word(void) {
 
 /* ---- files ---- */
 
+/* The file that descriptor 2 named when os_keep_stderr looked, and a descriptor of ours for it. */
+static struct {
+  bool known;
+  int copy; /* or NO_FILE */
+  dev_t device;
+  ino_t inode; /* 0, which no file has: there was none */
+} first_stderr;
+static atomic_u32_t report_file = STDERR_FILENO; /* where os_write_stderr writes; NO_FILE: nowhere */
+
+static bool is_first_stderr(int file) {
+  struct stat now;
+  return fstat(file, &now) == 0 && now.st_dev == first_stderr.device && now.st_ino == first_stderr.inode;
+}
+
+void os_keep_stderr(void) {
+  const int saved = errno;
+  struct stat now;
+  first_stderr.copy = NO_FILE;
+  if (fstat(STDERR_FILENO, &now) == 0) {
+    /* A high number is seldom in a program's way; the limit may be lower. */
+    for (int lowest = 512; first_stderr.copy < 0 && lowest > STDERR_FILENO; lowest /= 2)
+      first_stderr.copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, lowest);
+    first_stderr.device = now.st_dev;
+    first_stderr.inode = now.st_ino;
+  }
+  first_stderr.known = true;
+  errno = saved;
+}
+
+void os_return_to_stderr(void) {
+  if (!first_stderr.known) return;
+  const int saved = errno;
+  int file = NO_FILE;
+  if (is_first_stderr(first_stderr.copy)) file = first_stderr.copy;
+  if (is_first_stderr(STDERR_FILENO)) file = STDERR_FILENO;
+  store_relaxed(&report_file, (uint32_t)file);
+  errno = saved;
+}
+
 void os_write_stderr(const char* text, size_t n) {
   const int saved = errno;
   while (n > 0) {
-    const long wrote = syscall(SYS_write, STDERR_FILENO, text, n);
+    const long wrote = syscall(SYS_write, (int)load_relaxed(&report_file), text, n);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) break;
     text += wrote;

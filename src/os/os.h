@@ -61,6 +61,14 @@ atomic_u64_t* os_fork_word(void);
 /* n bytes to file descriptor 2, as many as go without an error. */
 void os_write_stderr(const char* text, size_t n);
 
+/* At the start of the process: remember which file descriptor 2 names, and keep a descriptor of our own for
+   it, which exec closes. */
+void os_keep_stderr(void);
+
+/* At its exit: os_write_stderr writes to the file that was kept, through descriptor 2 if that still names it,
+   else through the other one, or nowhere.  Without os_keep_stderr nothing changes. */
+void os_return_to_stderr(void);
+
 /* Resident bytes of this process, 0 when unknown. */
 size_t os_process_rss(void);
 

@@ -100,11 +100,17 @@ EXPORT void mi_stats_print_out(mi_output_fun* out, void* arg) {
 
 EXPORT void mi_stats_print(void* out) { mi_stats_print_out((mi_output_fun*)out, NULL); }
 
+/* Programs close their stderr before they exit, and descriptor 2 may name another file by then. */
+__attribute__((constructor)) static void prepare_for_exit(void) {
+  if (option_enabled(mi_option_show_stats)) os_keep_stderr();
+}
+
 /* At exit, when MIMALLOC_SHOW_STATS is set; the first line is for programs to read. */
 __attribute__((destructor)) static void print_at_exit(void) {
   if (!option_enabled(mi_option_show_stats)) return;
   stats_snapshot_t stats;
   stats_snapshot(&stats);
+  os_return_to_stderr();
   const output_t sink = {NULL, NULL};
   print_to(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n",
            (unsigned long long)stats.served_blocks, (unsigned long long)stats.served_bytes, (int)getpid());

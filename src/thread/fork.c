@@ -97,11 +97,12 @@ void thread_check_fork(void) {
   const adoption_t adoption = word != NULL && load_relaxed(word) == 0 ? ADOPT_FIRST : ADOPT_LATE;
   const uint64_t generation = thread_generation();
   /* A busy thread forked inside a slow path, from a signal handler: its next visit will do. */
-  if (thread_self == NULL || likely(thread_self->generation == generation)) return;
+  if (thread_self == NULL || likely(load_relaxed(&thread_self->generation) == generation)) return;
   if (load_relaxed(&thread_self->busy) != 0 || !thread_unhold_after_fork()) return;
   thread_t* const self = thread_enter();
   if (self == NULL) return;
-  self->generation = generation;
+  for (thread_t* record = self; record != NULL; record = record->nested)
+    store_release(&record->generation, generation); /* none is held: the child's scavenger may do so now */
   adopt_all(self, adoption);
   thread_leave(self);
 }

@@ -7,7 +7,8 @@
    under the holder.
 
    Records are type-stable and stay in the registry for ever; one in the pool is busy, so it is never held. In
-   a forked child the records of threads that have not come over keep an old generation: not to be touched. */
+   a forked child the records of threads that have not come over keep an old generation, and so does that of
+   the one that has until it knows whether the parent's scavenger held it: not to be touched. */
 #include "memory/purge.h"
 #include "memory/scavenger.h"
 #include "os/os.h"
@@ -49,11 +50,10 @@ static void let_go(thread_t* record) {
 /* Keep only records that are really held: their threads were in no slow path after the barrier. */
 static void drop_busy(batch_t* batch) {
   size_t kept = 0;
-  const uint64_t generation = thread_generation();
   for (size_t i = 0; i < batch->count; i++) {
     thread_t* const record = batch->records[i];
     /* acquire: partner of thread_not_busy */
-    if (load_acquire(&record->busy) == 0 && record->generation == generation) batch->records[kept++] = record;
+    if (load_acquire(&record->busy) == 0) batch->records[kept++] = record;
     else let_go(record);
   }
   batch->count = kept;
@@ -89,8 +89,9 @@ static bool has_been_idle(thread_t* record, long elapsed) {
 
 void thread_tidy_idle(long elapsed) {
   batch_t batch = {0};
+  const uint64_t generation = thread_generation();
   for (thread_t* record = (thread_t*)load_acquire(&all_records); record != NULL; record = record->all_next) {
-    if (!has_been_idle(record, elapsed)) continue;
+    if (load_acquire(&record->generation) != generation || !has_been_idle(record, elapsed)) continue;
     batch.records[batch.count++] = record;
     if (batch.count == BATCH) tidy(&batch);
   }

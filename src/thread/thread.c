@@ -119,8 +119,10 @@ static void retire_record(thread_t* record) {
 }
 
 void thread_exit(void) {
+  if (thread_self == NULL || load_relaxed(&thread_self->busy) != 0) return;
+  thread_check_fork(); /* nobody else would adopt what the parent's threads owned */
   thread_t* const self = thread_self;
-  if (self == NULL || load_relaxed(&self->busy) != 0) return;
+  if (self == NULL) return;
   store_relaxed(&self->busy, 1u);
   signal_fence();
   thread_tag = TAG_NOBODY;
@@ -177,7 +179,10 @@ static thread_t* thread_create(void) {
   thread_t* const self = pool_get(&thread_pool, sizeof(thread_t));
   if (self == NULL) return NULL;
   self->tag = new_tag();
-  self->generation = thread_generation();
+  if (load_relaxed(&self->generation) != thread_generation()) {
+    store_relaxed(&self->held, HELD_FREE); /* the parent's scavenger may have been about to hold it */
+    store_release(&self->generation, thread_generation()); /* partner: the look at idle threads */
+  }
   store_relaxed(&self->busy, 1u);
   self->in_deferred = 0;
   self->exit_round = 0;

@@ -25,7 +25,8 @@ typedef struct thread_s thread_t;
 struct thread_s {
   pool_link_t link;
   uintptr_t tag;           /* generation of the process | number of the thread, never reused */
-  uint64_t generation;     /* of the process that this thread last acted in; see thread/fork.c */
+  /* atomic: of the process that this thread last acted in; see thread/fork.c; written by the owner */
+  atomic_u64_t generation;
   atomic_u32_t busy;       /* atomic: inside a slow path, or in the pool; written by the owner */
   atomic_u32_t held;       /* atomic: held_t */
   int in_deferred;         /* the user's deferred_free runs */

@@ -89,8 +89,8 @@ MUTANTS = {
         ("if (os_barrier_everywhere() == 0) { drop_busy(batch);", "{ drop_busy(batch);"),
     ]),
     "hold-the-busy": (HOLD, "idle", "idle-slow idle-malloc", [
-        ("if (load_acquire(&record->busy) == 0 && record->generation == generation)",
-         "if (record->generation == generation)"),
+        ("if (load_acquire(&record->busy) == 0) batch", "batch"),
+        ("else let_go(record); } batch->count = kept;", "} batch->count = kept;"),
     ]),
     "handed-over-forgotten": (HOLD, "idle", "idle-exit", [
         ("thread_end_record(record);", ""),

@@ -96,6 +96,10 @@ void os_write_stderr(const char* text, size_t n) {
   UNUSED(written);
 }
 
+void os_keep_stderr(void) {}
+
+void os_return_to_stderr(void) {}
+
 size_t os_process_rss(void) {
   return 0;
 }

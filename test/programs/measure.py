@@ -209,18 +209,24 @@ class Process:
         return {int(pid): (int(blocks), int(size))
                 for blocks, size, pid in SERVED.findall(self.text("stderr"))}
 
-    def prove(self, killed=False):
-        """Raise unless the allocator served every process of the tree; return a Proof. A program that a
-        signal killed leaves the evidence of its start only: the file that its calls of malloc go to."""
-        return Proof(self, killed)
+    def told_at_exit(self):
+        """Whether a process of the tree ran its exit handlers and left the counters there."""
+        if self.allocator.path and self.statistics and self.allocator.counts:
+            return bool(self.served())
+        return any(record[0] == "exit" for record in self.witnesses())
+
+    def prove(self, counted=True):
+        """Raise unless the allocator served every process of the tree; return a Proof. A program that leaves
+        by a signal or by _exit has the evidence of its start only: the file that its calls of malloc go to."""
+        return Proof(self, counted)
 
 
 class Proof:
     """Which malloc served the processes of one run."""
 
-    def __init__(self, process, killed):
+    def __init__(self, process, counted):
         self.processes, self.blocks, self.bytes, self.glibc = set(), 0, 0, 0
-        self.provider, self.mapped = None, set()
+        self.provider, self.mapped, self.counted = None, set(), counted
         expected = process.library
         for _, pid, program, provider, libraries, glibc in process.witnesses():
             right = os.path.realpath(provider) == expected if expected else self.is_libc(provider)
@@ -235,9 +241,8 @@ class Proof:
             raise Failure(f"{process.command[0]}: no process told which malloc serves it: {process.errors()}")
         if process.pid() is not None and str(process.pid()) not in self.processes:
             raise Failure(f"{process.command[0]}: the program itself did not tell which malloc serves it")
-        if killed:
-            return
-        self._count(process, expected)
+        if counted:
+            self._count(process, expected)
 
     @staticmethod
     def is_libc(path):
@@ -268,7 +273,8 @@ class Proof:
     def text(self):
         many = f"{len(self.processes)} process{'es' if len(self.processes) > 1 else ''}"
         counted = f", {self.blocks:,} blocks of {self.bytes:,} bytes served" if self.blocks else ""
-        return f"{many} on {self.provider}{counted}, glibc's heap {self.glibc // 1024:,} KiB"
+        heap = f", glibc's heap {self.glibc // 1024:,} KiB" if self.counted else ", as told at the start"
+        return f"{many} on {self.provider}{counted}{heap}"
 
 
 def run(tools, allocator, command, directory, *, timeout=300, expect=0, **settings):
