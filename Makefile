@@ -41,7 +41,7 @@ bench: build ## benchmarks against the system's malloc and other allocators
 	@bench/run --library $(LIBRARY)
 	@$(MAKE) --no-print-directory bench-metadata
 
-bench-metadata: build ## what the allocator itself takes beside 1 GiB of blocks of 16 to 8192 bytes, against its bound
+bench-metadata: build ## what the allocator takes beside 1 GiB of blocks, against its bound
 	@cc -std=gnu11 -O2 -fno-builtin bench/metadata.c $(RELEASE)/libmimalloc.a -pthread -o $(RELEASE)/bench-metadata
 	@$(RELEASE)/bench-metadata 1024
 
