@@ -34,6 +34,8 @@ EXPORT void* malloc(size_t size) {
 EXPORT void* calloc(size_t count, size_t size) {
   size_t total;
   if (unlikely(!mul_fits(count, size, &total))) return alloc_overflow("calloc", count, size);
+  /* The C library callocs for every thread that is about to start; perhaps nothing else is ever allocated. */
+  if (unlikely(thread_libc_has_threads())) thread_look_around();
   return zalloc_fast(total);
 }
 

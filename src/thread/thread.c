@@ -218,13 +218,10 @@ void thread_attach(void) {
   errno = saved_errno;
 }
 
-/* glibc: 0 once a second thread was started.  Other libraries have no such thing. */
-extern char __libc_single_threaded __attribute__((weak));
-
 static bool others_exist(void) {
   if (load_relaxed(&heap_strangers) != 0) return true;
   /* A forked child inherits the word, not the threads. */
-  return &__libc_single_threaded != NULL && __libc_single_threaded == 0 && thread_generation() == 1;
+  return thread_libc_has_threads() && thread_generation() == 1;
 }
 
 void thread_look_around(void) {

@@ -80,9 +80,15 @@ bool thread_unhold_after_fork(void);
 /* Make sure that the thread is attached, or stays busy as it is. */
 void thread_attach(void);
 
-/* A thread that is not attached frees: the process has several, though this one may never allocate.  It starts
-   nothing itself: the C library frees with locks held that the start of a thread needs. */
+/* A thread that is not attached frees: the process has several, though this one may never allocate.  It
+   starts nothing itself: the C library frees with locks held that the start of a thread needs. */
 void thread_note_stranger(void);
+
+/* glibc: 0 once a second thread is being started.  Other C libraries have no such thing. */
+extern char __libc_single_threaded __attribute__((weak));
+static inline bool thread_libc_has_threads(void) {
+  return &__libc_single_threaded != NULL && __libc_single_threaded == 0;
+}
 
 /* Start the scavenger when there are threads that never attached. */
 void thread_look_around(void);
