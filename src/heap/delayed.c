@@ -89,7 +89,10 @@ void part_drain_held(heap_part_t* part) {
     next = block_next(page, block);
     if (load_relaxed(&page->owner_tag) == (part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | CARE_FULL)) {
       page_push_local(page, block);
-      part_give_up((heap_part_t*)load_relaxed(&page->part), page);
+      /* Empty: the holder releases it and gives its memory back at once, it has been idle long enough. */
+      if (page->used == remote_count(load_acquire(&page->thread_free)))
+        part_unfull((heap_part_t*)load_relaxed(&page->part), page);
+      else part_give_up((heap_part_t*)load_relaxed(&page->part), page);
     } else {
       heap_free_remote(page, block); /* also into pages of the part: their owner may be freeing, too */
     }

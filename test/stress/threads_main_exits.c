@@ -17,7 +17,10 @@ static void tell(void) {
 
 static void leave(unsigned last_ms) {
   atexit(&tell);
-  for (uintptr_t i = 0; i < 4; i++) pthread_detach(thread_start(&churn, (void*)(uintptr_t)(i == 3 ? last_ms : 0)));
+  for (unsigned i = 0; i < 4; i++) {
+    const uintptr_t ms = i == 3 ? last_ms : 0;
+    pthread_detach(thread_start(&churn, (void*)ms));
+  }
   churn(NULL);
   pthread_exit(NULL);
 }
