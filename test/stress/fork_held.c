@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Forks under the scavenger's hold.  A thread of the test does the scavenger's visit (thread/idle.c) and
    stops at each of its atomic operations; each time the main thread, which is one of the two that are held,
-   forks, so the child has copies of records and pages in every half-done state, and nobody to finish them.  Each child
-   frees the parent's blocks, allocates, starts a thread, and leaves nothing behind; a watchdog makes a hang a
-   failure.  Three kinds of children:
+   forks, so the child has copies of records and pages in every half-done state, and nobody to finish them.
+   Each child frees the parent's blocks, allocates, starts a thread, and leaves nothing; a watchdog makes
+   a hang a failure.  Three kinds of children:
      works      the thread that came over goes on at once;
      sleeps     it sleeps while a thread of the child allocates and the child's scavenger makes visits;
      exits      it exits before it allocates, and a thread of the child does the rest.
