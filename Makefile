@@ -7,8 +7,13 @@ LIBRARY := $(RELEASE)/libmimalloc.so
 PREFIX  ?= /usr/local
 CMD     ?=
 
+# Lengths of the long runs, in seconds, and operations of each thread beside a frozen one.
+STRESS_SECONDS    ?= 60
+FREEZE_OPERATIONS ?= 1000000
+FUZZ_SECONDS      ?= 600
+
 .DEFAULT_GOAL := build
-.PHONY: build run test stress bench bench-quick install clean help
+.PHONY: build run test stress fuzz bench bench-metadata bench-quick install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -22,13 +27,23 @@ test: ## install what is missing, build every configuration, run every test
 	@tools/install-deps build test programs
 	@tools/test-all $(if $(ARGS),-- $(ARGS))
 
-stress: ## the stress tests only, Release and Debug
+stress: ## stress for STRESS_SECONDS (60), Release and Debug, then a thread frozen at every atomic operation in turn
 	@tools/install-deps build test
-	@tools/test-all --only gcc-release --only gcc-debug -- -L stress
+	@MI_STRESS_SECONDS=$(STRESS_SECONDS) tools/test-all --only gcc-release --only gcc-debug -- -L stress
+	@build/gcc-release/test/interleave/interleave-freeze $(FREEZE_OPERATIONS) 3 1 120
+
+fuzz: ## fuzz the interface with libFuzzer for FUZZ_SECONDS (600); keeps its corpus in build/fuzz
+	@tools/install-deps build test
+	@tools/fuzz $(FUZZ_SECONDS)
 
 bench: build ## benchmarks against the system's malloc and other allocators
 	@tools/install-deps bench
 	@bench/run --library $(LIBRARY)
+	@$(MAKE) --no-print-directory bench-metadata
+
+bench-metadata: build ## what the allocator takes beside 1 GiB of blocks, against its bound
+	@cc -std=gnu11 -O2 -fno-builtin bench/metadata.c $(RELEASE)/libmimalloc.a -pthread -o $(RELEASE)/bench-metadata
+	@$(RELEASE)/bench-metadata 1024
 
 bench-quick: build ## the same, short
 	@tools/install-deps bench

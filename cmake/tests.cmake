@@ -117,7 +117,7 @@ function(mi_default_tests set folder)
 endfunction()
 
 if(MI_TEST_SETS STREQUAL "all")
-  set(MI_TEST_SETS structure fastpath unit api interleave fault limits misuse stress programs examples bench
+  set(MI_TEST_SETS structure fastpath unit api interleave fault fuzz limits misuse stress programs examples bench
     install)
 endif()
 foreach(set ${MI_TEST_SETS})

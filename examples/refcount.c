@@ -8,7 +8,11 @@
 
    The program does the same work twice: it replaces small objects in a table, drops a graph in the middle,
    and measures each operation, in the thread's CPU time so that the machine's other work does not count.  It
-   prints the pauses of eager and of deferred dropping. */
+   prints the pauses of eager and of deferred dropping.
+
+   Exit status 0: all nodes are freed, no callback was further from the last one than GAP_MAX operations, no
+   callback freed more than BATCH nodes unless forced, and the longest pause of deferred dropping is less
+   than a SHORTER-th of the eager one's. */
 #include <mimalloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +25,9 @@ enum {
   CHILDREN = 3,         /* references in each node */
   BATCH = 1000,         /* nodes freed per callback: this bounds the pause */
   OPERATIONS = 2000000, /* allocations while the graph dies */
-  TABLE = 4096
+  TABLE = 4096,
+  GAP_MAX = 32768, /* allocations between two callbacks, at most */
+  SHORTER = 10     /* so many times shorter a pause must become */
 };
 
 typedef struct node_s {
@@ -34,6 +40,8 @@ typedef struct node_s {
 static node_t* doomed;
 static size_t live_nodes;
 static size_t callbacks;
+static size_t operation, last_callback, longest_gap; /* counted in allocations */
+static size_t most_freed;                            /* by one callback that was not forced */
 
 static uint64_t now_ns(void) {
   struct timespec t;
@@ -70,7 +78,11 @@ static void on_deferred_free(bool force, unsigned long long heartbeat, void* arg
   (void)heartbeat;
   (void)arg;
   callbacks++;
+  if (operation - last_callback > longest_gap) longest_gap = operation - last_callback;
+  last_callback = operation;
+  const size_t before = live_nodes;
   free_doomed(force ? SIZE_MAX : BATCH);
+  if (!force && before - live_nodes > most_freed) most_freed = before - live_nodes;
 }
 
 /* ---------- the work ---------- */
@@ -112,7 +124,8 @@ static uint32_t run(const char* name, void (*drop_graph)(node_t*), uint32_t* pau
   static void* table[TABLE];
   node_t* root = make_graph();
   uint32_t random = 1;
-  callbacks = 0;
+  callbacks = longest_gap = most_freed = 0;
+  operation = last_callback = 0;
   uint64_t before = now_ns();
   for (size_t i = 0; i < OPERATIONS; i++) {
     random = random * 1664525 + 1013904223;
@@ -120,10 +133,12 @@ static uint32_t run(const char* name, void (*drop_graph)(node_t*), uint32_t* pau
     mi_free(*slot);
     *slot = must(mi_malloc(16 + (random >> 20) % 240));
     if (i == OPERATIONS / 8) drop_graph(root);
+    operation = i + 1;
     const uint64_t now = now_ns(), pause = now - before;
     before = now;
     pauses[i] = (pause < UINT32_MAX ? (uint32_t)pause : UINT32_MAX);
   }
+  if (operation - last_callback > longest_gap) longest_gap = operation - last_callback;
   for (int i = 0; i < TABLE; i++) {
     mi_free(table[i]);
     table[i] = NULL;
@@ -145,10 +160,14 @@ int main(void) {
   if (live_nodes != 0) return 1;
   mi_register_deferred_free(&on_deferred_free, NULL);
   const uint32_t deferred = run("deferred", &drop, pauses);
-  printf("the longest pause is %.0f times shorter\n", (double)eager / (double)deferred);
+  printf("the longest pause is %.0f times shorter (demanded: %d)\n", (double)eager / (double)deferred,
+         SHORTER);
+  printf("a callback at least every %zu allocations (demanded: %d),\n", longest_gap, GAP_MAX);
+  printf("each of which freed at most %zu nodes (demanded: %d)\n", most_freed, BATCH);
+  const bool bounded = longest_gap <= GAP_MAX && most_freed <= BATCH && deferred < eager / SHORTER;
   const size_t left = live_nodes;
   mi_collect(true); /* forces the callback: whatever is left goes now */
   mi_register_deferred_free(NULL, NULL);
   mi_free(pauses);
-  return (left == 0 && live_nodes == 0 ? 0 : 1);
+  return (left == 0 && live_nodes == 0 && bounded ? 0 : 1);
 }

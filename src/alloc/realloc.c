@@ -7,7 +7,7 @@
 #include "alloc/resize.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
-  return request_is_natural(request) || ((uintptr_t)p + request->offset) % request->alignment == 0;
+  return request->alignment <= 1 || ((uintptr_t)p + request->offset) % request->alignment == 0;
 }
 
 /* Big blocks give their tail back, or take the free slices behind them. */
@@ -19,8 +19,9 @@ static bool resize_single(page_t* page, const request_t* request) {
   const bool resized = single_resize(page, request->size);
   thread_leave(self);
   if (!resized) return false;
-  if (request->memory == MEMORY_ZERO && page->single_size > old) {
-    memset(page_start(page) + page->stride + old, 0, (size_t)page->single_size - old);
+  if (request->memory == MEMORY_ZERO) { /* what was added, or the unused end of the last page */
+    const size_t from = min_size(old, request->size);
+    memset(page_start(page) + page->stride + from, 0, (size_t)page->single_size - from);
   }
   return true;
 }
@@ -40,8 +41,8 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
-  char* const q = request_is_natural(&request) && request.heap == NULL ? malloc_fast(request.size)
-                                                                       : alloc_generic(request);
+  const bool plain = request.alignment <= 1 && request.heap == NULL;
+  char* const q = plain ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
   memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);

@@ -15,7 +15,7 @@
 #endif
 
 enum {
-  DEBUG_CHECKS = MI_DEBUG,      /* 1: cheap and whole-structure invariants run after every step */
+  DEBUG_CHECKS = MI_DEBUG,      /* 1: invariants, at slow steps and every 64th fast one */
   FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
 
   SLICE_SHIFT = 16,

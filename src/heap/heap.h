@@ -2,8 +2,8 @@
 /* Heaps.  A heap is an identity shared by all threads plus one part per thread that allocates from it; the
    part owns pages and is touched by its thread only, but for the list of delayed remote frees.
 
-     heap --state--> HEAP_LIVE --heap_delete--> HEAP_DELETED    blocks live on in the main heap
-                               --heap_destroy-> HEAP_DESTROYED  blocks are gone
+     heap --state--> HEAP_LIVE --mi_heap_delete--> HEAP_DELETED    blocks live on in the main heap
+                               --mi_heap_destroy-> HEAP_DESTROYED  blocks are gone
    Parts of other threads notice lazily (thread_settle).  Heaps, parts and threads are type-stable
    (heap/pool.h): a remote free that slept may still push to a part that has died, so a pusher looks at the
    part's state after its push, and empties the list itself when the part is dead.

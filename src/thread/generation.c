@@ -4,7 +4,7 @@
 #include "os/os.h"
 #include "thread/thread.h"
 
-static atomic_u64_t last_generation; /* as the parent left it; fallback word where the kernel wipes nothing */
+static atomic_u64_t last_generation; /* as the parent left it */
 
 uint64_t thread_generation(void) {
   atomic_u64_t* word = os_fork_word();

@@ -23,7 +23,12 @@ WRAPPED(os_map)
 WRAPPED(os_unmap)
 WRAPPED(os_commit)
 WRAPPED(os_purge)
+WRAPPED(os_no_huge_pages)
 WRAPPED(os_now_ms)
+WRAPPED(os_random)
+WRAPPED(os_fork_word)
+WRAPPED(os_process_rss)
+WRAPPED(os_barrier_everywhere)
 WRAPPED(os_thread_start)
 
 static struct {
@@ -36,6 +41,8 @@ static _Atomic(size_t) page_size;     /* 0: the real one */
 static atomic_u64_t clock_stopped_at; /* 0: it runs */
 static _Atomic(size_t) limit;         /* 0: none */
 static _Atomic(size_t) mapped;
+static atomic_u32_t lacking; /* bits: abilities that this OS does not have */
+static atomic_u64_t random_from; /* 0: the real one */
 
 void double_reset(void) {
   for (int k = 0; k < CALL_KINDS; k++) {
@@ -47,6 +54,8 @@ void double_reset(void) {
   atomic_store(&clock_stopped_at, 0);
   atomic_store(&limit, 0);
   atomic_store(&mapped, 0);
+  atomic_store(&lacking, 0);
+  atomic_store(&random_from, 0);
 }
 
 void double_fail(os_call_t kind, uint64_t nth, uint64_t times, int error) {
@@ -73,6 +82,17 @@ void double_limit_addresses(size_t bytes) {
 }
 size_t double_mapped(void) {
   return atomic_load(&mapped);
+}
+
+void double_take_away(os_ability_t ability) {
+  atomic_fetch_or(&lacking, 1u << ability);
+}
+void double_set_random(uint64_t first) {
+  atomic_store(&random_from, first);
+}
+
+static int lacks(os_ability_t ability) {
+  return (atomic_load(&lacking) >> ability & 1u) != 0;
 }
 
 static int count_one(os_call_t kind) {
@@ -153,6 +173,30 @@ int WRAP(os_purge)(void* addr, size_t size) {
   require_pages(addr, size);
   const int error = count_call(CALL_PURGE);
   return error != 0 ? error : REAL(os_purge)(addr, size);
+}
+
+void WRAP(os_no_huge_pages)(void* addr, size_t size) {
+  require_pages(addr, size);
+  if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_no_huge_pages)(addr, size);
+}
+
+uint64_t WRAP(os_random)(void) {
+  return atomic_load(&random_from) != 0 ? atomic_fetch_add(&random_from, 1) : REAL(os_random)();
+}
+
+atomic_u64_t* WRAP(os_fork_word)(void) {
+  return lacks(OS_WIPE_ON_FORK) ? NULL : REAL(os_fork_word)();
+}
+
+size_t WRAP(os_process_rss)(void) {
+  return lacks(OS_PROC) ? 0 : REAL(os_process_rss)();
+}
+
+/* Counted by itself: a background thread makes these calls when it likes. */
+int WRAP(os_barrier_everywhere)(void) {
+  const int error = count_one(CALL_BARRIER);
+  if (lacks(OS_MEMBARRIER)) return ENOSYS;
+  return error != 0 ? error : REAL(os_barrier_everywhere)();
 }
 
 uint64_t WRAP(os_now_ms)(void) {

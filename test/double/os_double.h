@@ -21,11 +21,15 @@ typedef enum os_call_e {
   CALL_COMMIT,
   CALL_PURGE,
   CALL_THREAD_START,
-  CALL_ANY, /* one count over all kinds */
+  CALL_BARRIER, /* not counted among ... */
+  CALL_ANY,     /* ... one count over all kinds */
   CALL_KINDS
 } os_call_t;
 
 #define FAIL_FOR_EVER UINT64_MAX
+
+/* What an older kernel, or a sandbox, does not have. */
+typedef enum os_ability_e { OS_WIPE_ON_FORK, OS_MEMBARRIER, OS_HUGE_PAGE_ADVICE, OS_PROC } os_ability_t;
 
 /* Back to the real layer's behaviour, all counts zero. */
 void double_reset(void);
@@ -45,6 +49,12 @@ void double_advance_clock(uint64_t ms);
 
 /* Bytes that may be mapped in total (reserved or not), like RLIMIT_AS; 0: no limit. */
 void double_limit_addresses(size_t bytes);
+
+/* The OS lacks this from now on. */
+void double_take_away(os_ability_t ability);
+
+/* What the kernel calls random is first, first + 1, ...: the same in each run.  0: random. */
+void double_set_random(uint64_t first);
 
 /* Bytes mapped and not unmapped since the reset. */
 size_t double_mapped(void);

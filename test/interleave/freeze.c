@@ -7,8 +7,12 @@
    exit), and how often.  Then, for each site and for a few of its visits, a process of its own runs the
    script until the victim freezes there, and from then on counts the others' operations.
 
+   Memory is purged as soon as it is free until the others have done EAGER operations each, and after that
+   once it is older than a few milliseconds: a million operations would otherwise be mostly page faults.
+
    usage: freeze [--expect-failure] [operations] [visits per site] [seed] [seconds for each process]
-   With --expect-failure (a faulty library) the first failure ends the test, well. */
+   A long run shows its progress.  With --expect-failure (a faulty library) the first failure ends the test,
+   well. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,6 +29,7 @@
 #include "mimalloc.h"
 
 enum { SITES = 4096, OTHERS = 2, MAIL = 256, HELD = 12000, HANDED = 3000, LOCALS = 128 };
+enum { EAGER = 20000, LAZY_PURGE_MS = 10, LONG_RUN = 50000 };
 
 typedef struct site_s {
   _Atomic(uintptr_t) site; /* offset of the instruction behind the call */
@@ -209,6 +214,7 @@ static void* other(void* arg) {
     random_operation(local);
     if (i % 2048 == 99) other_generation(local);
     if (i % 8192 == 999) mi_collect((i & 8192) != 0);
+    if (i == EAGER) mi_option_set(mi_option_purge_delay, LAZY_PURGE_MS);
     atomic_fetch_add_explicit(&record->operations, 1, memory_order_relaxed);
   }
   return NULL;
@@ -380,6 +386,19 @@ static void freeze_at(const site_t* s, uint64_t visits, tally_t* tally) {
   }
 }
 
+static size_t count_sites(void) {
+  size_t count = 0;
+  for (size_t i = 0; i < SITES; i++) count += record->site[i].site != 0;
+  return count;
+}
+
+static void show_progress(const tally_t* tally, size_t sites) {
+  if (tally->sites % 10 != 0 && tally->sites != sites) return;
+  printf("freeze: %zu of %zu sites, frozen at %zu visits, %zu failed\n", tally->sites, sites, tally->frozen,
+         tally->failed);
+  fflush(stdout);
+}
+
 int main(int argc, char** argv) {
   const int mutant = argc > 1 && strcmp(argv[1], "--expect-failure") == 0;
   char** arguments = argv + 1 + mutant;
@@ -395,8 +414,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   tally_t tally = {0, 0, 0, 0};
+  const size_t sites = count_sites();
   for (size_t i = 0; i < SITES && !(mutant && tally.failed != 0); i++) {
-    if (record->site[i].site != 0) freeze_at(&record->site[i], visits, &tally);
+    if (record->site[i].site == 0) continue;
+    freeze_at(&record->site[i], visits, &tally);
+    if (operations >= LONG_RUN) show_progress(&tally, sites);
   }
   printf("freeze: %zu sites; frozen at %zu visits, %zu not reached; %d others, %llu operations each; %zu "
          "failed\n",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory goes back when a program falls idle: after a burst is freed, and 2 s without any call, little is
    resident.  Arguments: `burst` (one thread, 186 MB), `storm` (four threads that exchange blocks and
-   exit), `storm-sleep` (they stay, asleep), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
+   exit), `storm-sleep` (they stay, asleep), `other-frees` (186 MB of small blocks, all freed by a thread that
+   never allocates and stays, asleep), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
    anything else within twice that). */
 #include "stress/support.h"
 
@@ -64,6 +65,43 @@ static void run_storm(thread_fun_t* fun) {
   for (size_t i = 0; i < SLOTS; i++) t_free(atomic_exchange(&slots[i], NULL));
 }
 
+/* ---------- one allocates, another one frees ---------- */
+
+enum { OTHER_BLOCKS = 1500000, OTHER_SIZE = 124 };
+
+/* The blocks form a list, so that nothing but them is resident. */
+static _Atomic(void*) others_list;
+static atomic_uint all_freed;
+
+/* This thread calls nothing but free. */
+static void* free_then_sleep(void* arg) {
+  for (void* p = atomic_load(&others_list); p != NULL;) {
+    void* next;
+    memcpy(&next, p, sizeof(next));
+    t_free(p);
+    p = next;
+  }
+  atomic_store(&all_freed, 1);
+  pthread_mutex_lock(&forever);
+  return arg;
+}
+
+static void other_frees(void) {
+  void* first = NULL;
+  for (int i = 0; i < OTHER_BLOCKS; i++) {
+    void* p = t_malloc(OTHER_SIZE);
+    CHECK(p != NULL, "out of memory");
+    memset(p, 1, OTHER_SIZE);
+    memcpy(p, &first, sizeof(first));
+    first = p;
+  }
+  printf("at the peak %zu KiB\n", rss_bytes() / KIB);
+  CHECK(rss_bytes() >= (size_t)OTHER_BLOCKS * OTHER_SIZE, "the blocks are not resident");
+  atomic_store(&others_list, first);
+  thread_start(&free_then_sleep, NULL);
+  while (atomic_load(&all_freed) == 0) sleep_ms(1);
+}
+
 static void idle_below(size_t limit) {
   const size_t before = rss_bytes();
   sleep_ms(2000);
@@ -90,6 +128,10 @@ int main(int argc, char** argv) {
   else if (strncmp(mode, "storm", 5) == 0) {
     pthread_mutex_lock(&forever);
     run_storm(strcmp(mode, "storm") == 0 ? &storm : &storm_then_sleep);
+    idle_below(IDLE_LIMIT);
+  } else if (strcmp(mode, "other-frees") == 0) {
+    pthread_mutex_lock(&forever);
+    other_frees();
     idle_below(IDLE_LIMIT);
   } else {
     burst(186 * 1000 * (size_t)1000);
