@@ -271,7 +271,11 @@ thread_t* thread_enter(void) {
     self = thread_self;
     if (self == NULL) return NULL;
   }
-  if (unlikely(!thread_try_busy(self))) return enter_nested(self);
+  if (unlikely(!thread_try_busy(self))) {
+    /* Held, perhaps by the parent's scavenger: a nested record would make the adoption come late. */
+    if (load_relaxed(&self->busy) == 0) thread_check_fork();
+    return thread_self == self ? enter_nested(self) : thread_enter();
+  }
   thread_tag = TAG_NOBODY;
   thread_part = &part_empty;
   signal_fence();

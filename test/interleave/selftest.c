@@ -5,7 +5,8 @@
       with k pre-emptions allowed, as many as there are ways to cut them; and operations on different
       words leave one class.
    2. Textbook races: a lost update, Dekker's store and load, a missed wake-up, an ABA, a livelock.
-   3. The remote-free protocol in miniature, sound, and with four faults that must be found. */
+   3. The store buffer: what a thread stores to the buffered word is its own until a drain.
+   4. The remote-free protocol in miniature, sound, and with four faults that must be found. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,7 +223,78 @@ static void aba_verify(void) { /* every node is on the stack or with one popper 
   expect(found == 111);
 }
 
-/* ---- 3. the remote-free protocol in miniature ----
+/* ---- 3. the store buffer: one side stores and looks, the other has a barrier in between for both ---- */
+
+static _Alignas(8) atomic_u32_t asking, answering;
+static bool may_enter[2];
+static bool drains, buffers;
+
+static void buffer_setup(void) {
+  if (buffers) explorer_buffer((volatile uint32_t*)(uintptr_t)&asking, 0);
+}
+static void ask(void) {
+  store_relaxed(&asking, 1u);
+  expect(load_relaxed(&asking) == 1); /* its own store */
+  may_enter[0] = load_relaxed(&answering) == 0;
+}
+static void answer(void) {
+  store_relaxed(&answering, 1u);
+  if (drains) explorer_drain();
+  may_enter[1] = load_relaxed(&asking) == 0;
+}
+static void verify_answer(void) {
+  expect(!may_enter[0] || !may_enter[1]);
+  expect(load_relaxed(&asking) == 1); /* a store is late, but not lost */
+}
+static void run_buffer(void) {
+  explore_t p = {"buffer-full", EXPLORE_FULL, 2, 0, 0, buffer_setup, {ask, answer, NULL}, verify_answer};
+  explore(&p);
+  p.name = "buffer-reduced";
+  p.mode = EXPLORE_REDUCED;
+  explore(&p);
+  p.name = "buffer-bounded";
+  p.mode = EXPLORE_BOUNDED;
+  p.preemptions = 2;
+  explore(&p);
+}
+static void run_no_drain(explore_mode_t mode) {
+  const explore_t p = {"no-drain", mode, 2, 2, 0, buffer_setup, {ask, answer, NULL}, verify_answer};
+  drains = false;
+  buffers = true;
+  explore(&p);
+}
+static void run_no_drain_full(void) { run_no_drain(EXPLORE_FULL); }
+static void run_no_drain_reduced(void) { run_no_drain(EXPLORE_REDUCED); }
+static void run_no_drain_bounded(void) { run_no_drain(EXPLORE_BOUNDED); }
+
+/* The third thread is the memory: its drain may come at any time. */
+static void drain_late(void) { explorer_drain(); }
+static void verify_seen(void) { expect(may_enter[1]); }
+static void run_drained_by_memory(void) {
+  const explore_t p = {
+      "drained", EXPLORE_REDUCED, 3, 0, 0, buffer_setup, {ask, answer, drain_late}, verify_seen};
+  explore(&p); /* some order shows the store */
+}
+static void run_not_drained(void) {
+  const explore_t p = {
+      "not-drained", EXPLORE_REDUCED, 2, 0, 0, buffer_setup, {ask, answer, NULL}, verify_seen};
+  explore(&p); /* none does */
+}
+
+/* A fault that the setup meets is not one that the search has found. */
+static void failing_setup(void) { expect(load_relaxed(&word_a) == 1); }
+static void run_failing_setup(void) {
+  const explore_t p = {"setup", EXPLORE_FULL, 2, 0, 0, failing_setup, {four_on_a, three_on_a, NULL}, nothing};
+  explore(&p);
+}
+static void crashing_setup(void) { abort(); }
+static void run_crashing_setup(void) {
+  const explore_t p = {
+      "setup", EXPLORE_FULL, 2, 0, 0, crashing_setup, {four_on_a, three_on_a, NULL}, nothing};
+  explore(&p);
+}
+
+/* ---- 4. the remote-free protocol in miniature ----
    One page of TOTAL blocks, all allocated, in the full list: state DELAYED.  Remote threads free one block
    each; the owner collects its delayed list, then the page, then arms the page again as full.  Word:
    count in bits 0..7, state in 8..9, and a bit per block from 16 on. */
@@ -381,7 +453,7 @@ static void run_arm_blindly(void) {
   toy_faulty(ARM_BLINDLY);
 }
 
-static void must_fail(const char* name, void (*run)(void)) {
+static int expecting_failure(void (*run)(void)) {
   fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
@@ -392,9 +464,34 @@ static void must_fail(const char* name, void (*run)(void)) {
   }
   int status = 0;
   waitpid(child, &status, 0);
-  if (status == 0) return;
+  return status;
+}
+
+static void must_fail(const char* name, void (*run)(void)) {
+  if (expecting_failure(run) == 0) return;
   fprintf(stderr, "%s was not found\n", name);
   exit(1);
+}
+
+/* Explored to the end without a failure, or refused as one. */
+static void must_survive(const char* name, void (*run)(void)) {
+  if (expecting_failure(run) != 0) return;
+  fprintf(stderr, "%s was taken for a failure\n", name);
+  exit(1);
+}
+
+static void buffer_tests(void) {
+  must_survive("a barrier missing, but no buffer", run_buffer);
+  buffers = true;
+  must_fail("a missing barrier (all orders)", run_no_drain_full);
+  must_fail("a missing barrier (reduced)", run_no_drain_reduced);
+  must_fail("a missing barrier (bounded)", run_no_drain_bounded);
+  must_fail("a store that the memory has drained", run_drained_by_memory);
+  must_survive("a store that nobody has drained", run_not_drained);
+  drains = true;
+  must_survive("a barrier", run_buffer);
+  must_survive("a setup that fails", run_failing_setup);
+  must_survive("a setup that crashes", run_crashing_setup);
 }
 
 int main(void) {
@@ -402,6 +499,7 @@ int main(void) {
   same_outcomes(100, 2, 6);
   same_outcomes(150, 3, 3);
   toy_all();
+  buffer_tests();
   must_fail("a lost update", run_lost_update);
   must_fail("two in a critical section", run_both_enter);
   must_fail("a livelock", run_livelock);
