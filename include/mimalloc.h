@@ -300,8 +300,8 @@ mi_decl_fresh void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) mi_attr_n
 mi_decl_fresh void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 
-/* Resizing keeps a block where it is when it fits, even if it is another heap's; when it moves, it moves
-   into `heap`. */
+/* Resizing keeps a block of `heap` where it is when it fits; a block of another heap always moves into
+   `heap`. */
 mi_decl_result void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
 mi_decl_result void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) mi_attr_noexcept
@@ -450,6 +450,7 @@ typedef enum mi_option_e {
   /* Ours: after those of the common interface, whose numbers they do not disturb. */
   mi_option_continue_on_error, /* misuse is reported and ignored instead of aborting (0) */
   mi_option_scavenger,         /* a thread purges while a multi-threaded program is idle (1) */
+  mi_option_keep_deepbind,     /* the preloaded library leaves RTLD_DEEPBIND to dlopen (0) */
   _mi_option_last,
 
   mi_option_large_os_pages = mi_option_allow_large_os_pages,

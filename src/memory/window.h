@@ -7,8 +7,8 @@
      W1  base and table are set before limit first leaves 0; before, base lies outside all user addresses, so
          that no address at all (NULL included) passes the test.
      W2  every segment below limit that is `ready` has its table entries mapped.  Those that are not ready lie
-   in gaps that threads left behind while they placed extents; no valid pointer leads there. W3  the table
-   entries of a slice that nobody claimed are zero in front of `word`. */
+   in gaps that threads left behind while they placed extents; no valid pointer leads there. W3  the first
+   word (the owner tag) of the entry of a slice that nobody claimed is zero. */
 #ifndef MEMORY_WINDOW_H
 #define MEMORY_WINDOW_H
 

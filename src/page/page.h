@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A page: 1 .. 12 slices holding blocks of one size class, of one heap, owned by one thread at a time; or one
-   big block (a "single").  The struct is the table entry of the page's first slice; entries of the other
-   slices stay zero, so no owner test ever succeeds on them.
+   big block (a "single").  The struct is the table entry of the page's first slice; in the
+   entries of its other slices only owner_tag is 0, so no owner test ever succeeds on them; their other fields
+   may be left from an earlier page.
 
    Invariants (page_is_valid checks them in debug builds; L(x) is the length of list x):
      P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free; in

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the process holds, counted when asked: live blocks are read off the pages, so the fast paths count
-   nothing. Exact once no other thread runs; while they run, each page is read at its own moment. */
+   nothing. Exact once no other thread runs and every thread
+   has had what others freed into its full pages; while they run, each page is read at its own moment. */
 #ifndef REPORT_STATISTICS_H
 #define REPORT_STATISTICS_H
 

@@ -16,7 +16,7 @@ def shown(library):
 def main():
     library, program = sys.argv[1:]
     tested = set(subprocess.run([program, "--names"], capture_output=True, text=True, check=True).stdout.split())
-    names = shown(library)
+    names = shown(library) - {"dlopen"}  # allocates nothing: test/programs loads PHP's modules through it
     for name in sorted(names ^ tested):
         print(f"{name}: {'shown by the library and not called by the test' if name in names else 'not shown'}")
     print(f"{len(names)} names shown, {len(tested)} tested")
