@@ -4,6 +4,9 @@
 
      word: SINGLE_FREE --single_alloc--> SINGLE_LIVE --single_free (one CAS)--> SINGLE_FREE
    So a second free loses the CAS, whichever thread it comes from. */
+#include <errno.h>
+
+#include "core/diagnostics.h"
 #include "heap/heap.h"
 #include "memory/slices.h"
 #include "os/os.h"
@@ -75,6 +78,11 @@ bool single_move(page_t* page, page_t* to) {
   if (bytes < MOVE_MIN || page->stride != to->stride) return false;
   if (bytes > to->stride + (size_t)to->single_size) return false;
   if (load_relaxed(&moves) >= MOVES_MAX) return false;
-  add_relaxed(&moves, 1u);
-  return os_move(page_start(page), page_start(to), bytes) == 0;
+  const int error = os_move(page_start(page), page_start(to), bytes);
+  if (error == ENOTRECOVERABLE)
+    report_fatal("realloc: %zu bytes at %p were unmapped and cannot be mapped again", bytes,
+                 (void*)page_start(to));
+  /* A kernel that cannot is not asked again. */
+  add_relaxed(&moves, error == 0 ? 1u : error == EINVAL ? (uint32_t)MOVES_MAX : 0u);
+  return error == 0;
 }

@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,10 @@
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
+#endif
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 
 #ifndef MREMAP_DONTUNMAP
@@ -109,10 +114,32 @@ int os_purge(void* addr, size_t size) {
   return error;
 }
 
+/* Kernels from 6.17 on move one mapping after the other and stop at the first that fails: what can be read in
+   `to` has been moved there and goes back by copying.  Older kernels move all or nothing; the advice is not
+   even known to those before 5.14. */
+static void undo_move(char* from, char* to, size_t size) {
+  const size_t page = os_page_size();
+  for (size_t i = 0; i < size; i += page) {
+    if (madvise(to + i, page, MADV_POPULATE_READ) == 0) memcpy(from + i, to + i, page);
+  }
+}
+
+static int map_over(void* addr, size_t size, int protection) {
+  const int flags = MAP_PRIVATE_ZERO | MAP_FIXED | MAP_NORESERVE;
+  return mmap(addr, size, protection, flags, NO_FILE, 0) == addr ? 0 : errno;
+}
+
+/* The destination is made unreadable first, so that undo_move can tell; it is never a hole that another
+   thread's mmap might fill. */
 int os_move(void* from, void* to, size_t size) {
   const int saved = errno;
-  void* const p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
-  const int error = p == to ? 0 : errno;
+  int error = map_over(to, size, PROT_NONE);
+  if (error == 0 &&
+      mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED) {
+    error = errno;
+    undo_move(from, to, size);
+    if (map_over(to, size, PROT_READ | PROT_WRITE) != 0) error = ENOTRECOVERABLE;
+  }
   errno = saved;
   return error;
 }

@@ -41,8 +41,9 @@ int os_commit(void* addr, size_t size);
 int os_purge(void* addr, size_t size);
 
 /* Move the contents of a writable range to another one without copying; both ranges stay writable, and `from`
-   reads as zero afterwards.  0, or an errno value and nothing has changed.  What was moved is a mapping of
-   its own for good, so callers bound how often they do this. */
+   reads as zero afterwards.  Else an errno value: `from` is what it was, the contents of `to` are lost;
+   ENOTRECOVERABLE: `to` is not even mapped.  What was moved is a mapping of its own for good, so callers
+   bound how often they do this. */
 int os_move(void* from, void* to, size_t size);
 
 /* Ask for no huge pages in a range; a hint. */

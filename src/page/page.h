@@ -36,6 +36,7 @@ typedef struct block_s {
    flags that make the fast compare in free fail. */
 enum {
   TAG_NOBODY = 1,    /* thread_tag of a thread that is not attached, or is inside a slow path */
+  TAG_GONE = 3,      /* thread_tag of a thread that has given up its pages at its exit */
   TAG_SINGLE = 2,    /* one big block: freed by whoever holds it, no owner */
   TAG_ABANDONED = 4, /* no owner; the state in thread_free says so too */
   TAG_UNIT = 8,

@@ -125,7 +125,7 @@ void thread_exit(void) {
   if (self == NULL) return;
   store_relaxed(&self->busy, 1u);
   signal_fence();
-  thread_tag = TAG_NOBODY;
+  thread_tag = TAG_GONE;
   thread_part = &part_empty;
   signal_fence();
   thread_t* nested = self->nested;
@@ -231,7 +231,7 @@ void thread_look_around(void) {
 }
 
 void thread_note_stranger(void) {
-  if (load_relaxed(&heap_strangers) == 0) store_relaxed(&heap_strangers, 1u);
+  if (thread_tag != TAG_GONE && load_relaxed(&heap_strangers) == 0) store_relaxed(&heap_strangers, 1u);
 }
 
 bool thread_unhold_after_fork(void) {

@@ -31,11 +31,11 @@ static void* attach_and_leave(void* unused) {
   must(load_relaxed(&page_of(p)->owner_tag) == thread_tag);
   const uintptr_t first = thread_tag;
   thread_exit();
-  must(thread_self == NULL && thread_tag == TAG_NOBODY && thread_part == &part_empty);
+  must(thread_self == NULL && thread_tag == TAG_GONE && thread_part == &part_empty);
   must(load_relaxed(&page_of(p)->owner_tag) == TAG_ABANDONED);
   /* It may come back, as somebody else. */
   void* const q = mi_malloc(100);
-  must(q != NULL && thread_tag != TAG_NOBODY && thread_tag != first);
+  must(q != NULL && thread_tag != TAG_GONE && thread_tag != first);
   mi_free(p);
   mi_free(q);
   tag_of_thread = thread_tag;
