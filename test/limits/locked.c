@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A small program without privileges locks all its memory, present and future, within the usual limit of 8 MiB:
-   what the allocator has mapped counts, touched or not.  Blocks from before, and a 1 MiB one after. */
+/* A small program without privileges locks all its memory, present and future, within the usual limit of
+   8 MiB: what the allocator has mapped counts, touched or not.  Blocks from before, and a 1 MiB one after. */
 #include <grp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
