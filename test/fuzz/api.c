@@ -117,8 +117,7 @@ static void judge_failure(const function_t* f, const call_t* c, verdict_t verdic
 static void judge_alignment(const function_t* f, const call_t* c, const void* p, size_t total) {
   const uintptr_t at = (uintptr_t)p;
   if ((f->traits & IN_PLACE) != 0) return;
-  const bool lax = (f->traits & LAX_ALIGNMENT) != 0 && c->alignment <= sizeof(void*);
-  if ((f->traits & HAS_ALIGNMENT) != 0 && !lax)
+  if ((f->traits & HAS_ALIGNMENT) != 0)
     CHECK((at + c->offset) % c->alignment == 0, "%s: %p + %zu is not aligned to %zu", f->name, p, c->offset,
           c->alignment);
   if ((f->traits & OS_PAGE) != 0) CHECK(at % 4096 == 0, "%s: %p is not aligned to a page", f->name, p);

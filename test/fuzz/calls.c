@@ -110,23 +110,23 @@ static void* reallocarr_result(const call_t* c) {
   X(new_reallocn, RESIZES | HAS_COUNT | NEVER_NULL, GIVES(mi_new_reallocn(c->p, c->count, c->size))) \
   X(expand, RESIZES | IN_PLACE | KEEPS_ERRNO, GIVES(mi_expand(c->p, c->size))) \
   X(_expand, RESIZES | IN_PLACE, GIVES(mi__expand(c->p, c->size))) \
-  X(realloc_aligned, RESIZES | HAS_ALIGNMENT | LAX_ALIGNMENT, \
+  X(realloc_aligned, RESIZES | HAS_ALIGNMENT, \
     GIVES(mi_realloc_aligned(c->p, c->size, c->alignment))) \
-  X(realloc_aligned_at, RESIZES | HAS_ALIGNMENT | HAS_OFFSET | LAX_ALIGNMENT, \
+  X(realloc_aligned_at, RESIZES | HAS_ALIGNMENT | HAS_OFFSET, \
     GIVES(mi_realloc_aligned_at(c->p, c->size, c->alignment, c->offset))) \
   X(rezalloc, RESIZES | ZEROES, GIVES(mi_rezalloc(c->p, c->size))) \
   X(recalloc, RESIZES | ZEROES | HAS_COUNT, GIVES(mi_recalloc(c->p, c->count, c->size))) \
-  X(rezalloc_aligned, RESIZES | ZEROES | HAS_ALIGNMENT | LAX_ALIGNMENT, \
+  X(rezalloc_aligned, RESIZES | ZEROES | HAS_ALIGNMENT, \
     GIVES(mi_rezalloc_aligned(c->p, c->size, c->alignment))) \
-  X(rezalloc_aligned_at, RESIZES | ZEROES | HAS_ALIGNMENT | HAS_OFFSET | LAX_ALIGNMENT, \
+  X(rezalloc_aligned_at, RESIZES | ZEROES | HAS_ALIGNMENT | HAS_OFFSET, \
     GIVES(mi_rezalloc_aligned_at(c->p, c->size, c->alignment, c->offset))) \
-  X(recalloc_aligned, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | LAX_ALIGNMENT, \
+  X(recalloc_aligned, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT, \
     GIVES(mi_recalloc_aligned(c->p, c->count, c->size, c->alignment))) \
-  X(recalloc_aligned_at, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | HAS_OFFSET | LAX_ALIGNMENT, \
+  X(recalloc_aligned_at, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | HAS_OFFSET, \
     GIVES(mi_recalloc_aligned_at(c->p, c->count, c->size, c->alignment, c->offset))) \
-  X(aligned_recalloc, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | LAX_ALIGNMENT, \
+  X(aligned_recalloc, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT, \
     GIVES(mi_aligned_recalloc(c->p, c->count, c->size, c->alignment))) \
-  X(aligned_offset_recalloc, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | HAS_OFFSET | LAX_ALIGNMENT, \
+  X(aligned_offset_recalloc, RESIZES | ZEROES | HAS_COUNT | HAS_ALIGNMENT | HAS_OFFSET, \
     GIVES(mi_aligned_offset_recalloc(c->p, c->count, c->size, c->alignment, c->offset))) \
   X(heap_realloc, IN_HEAP | RESIZES, GIVES(mi_heap_realloc(c->heap, c->p, c->size))) \
   X(heap_reallocn, IN_HEAP | RESIZES | HAS_COUNT, GIVES(mi_heap_reallocn(c->heap, c->p, c->count, c->size))) \

@@ -20,8 +20,7 @@ enum {
   WORD_ALIGNMENT = 1024, /* the alignment must be a multiple of a pointer's size */
   OS_PAGE = 2048,        /* aligned to the OS page */
   OS_PAGES = 4096,       /* whole OS pages */
-  NEVER_NULL = 8192,     /* it throws: to be called only when it can succeed */
-  LAX_ALIGNMENT = 16384  /* up to a pointer's size it means none */
+  NEVER_NULL = 8192      /* it throws: to be called only when it can succeed */
 };
 
 typedef struct call_s {
