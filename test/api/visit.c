@@ -339,12 +339,14 @@ static void threads_at_rest(void** state) {
   for (int round = 0; round < ROUNDS; round++) {
     pthread_barrier_wait(&gate);
     pthread_barrier_wait(&gate);
+    if (round == ROUNDS - 1) break; /* the threads are leaving */
     hold_blocks();
     assert_true(held_count > BLOCKS / 20);
     expect_exact(heap);
   }
   for (int k = 0; k < THREADS; k++) pthread_join(threads[k], NULL);
   pthread_barrier_destroy(&gate);
+  hold_blocks();
   expect_exact(heap);
   mi_heap_destroy(heap);
   forget_blocks();
@@ -387,6 +389,34 @@ static void parts_of_threads(void** state) {
   pthread_barrier_destroy(&gate);
   for (size_t i = 0; i < OWN; i++) mi_free(own[i]);
   mi_free(big);
+}
+
+enum { MEDIUM = 600 };
+
+static void* fill_medium_and_wait(void* heap) {
+  for (size_t i = 0; i < MEDIUM; i++) blocks[i] = mi_heap_malloc(heap, 30000);
+  pthread_barrier_wait(&gate);
+  pthread_barrier_wait(&gate);
+  for (size_t i = 0; i < MEDIUM; i++) mi_free(blocks[i]);
+  return NULL;
+}
+
+/* A heap is deleted; the thread that has its pages has not noticed yet. */
+static void deleted_behind_a_thread(void** state) {
+  (void)state;
+  pthread_t thread;
+  mi_heap_t* heap = mi_heap_new();
+  assert_int_equal(pthread_barrier_init(&gate, NULL, 2), 0);
+  assert_int_equal(pthread_create(&thread, NULL, fill_medium_and_wait, heap), 0);
+  pthread_barrier_wait(&gate);
+  hold_blocks();
+  expect_exact(heap);
+  mi_heap_delete(heap);
+  assert_int_equal(visit_by(mi_heap_visit_blocks, mi_heap_main()).held, MEDIUM);
+  pthread_barrier_wait(&gate);
+  pthread_join(thread, NULL);
+  pthread_barrier_destroy(&gate);
+  forget_blocks();
 }
 
 /* ---- stopping, freeing on the way ---- */
@@ -629,6 +659,7 @@ int main(void) {
       cmocka_unit_test(several_heaps),
       cmocka_unit_test(threads_at_rest),
       cmocka_unit_test(parts_of_threads),
+      cmocka_unit_test(deleted_behind_a_thread),
       cmocka_unit_test(stops_when_told),
       cmocka_unit_test(blocks_are_freed_on_the_way),
       cmocka_unit_test(others_are_at_work),
