@@ -49,6 +49,7 @@ struct mi_heap_s {
   pool_link_t link;
   atomic_u32_t state; /* atomic: heap_state_t */
   atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
+  uint32_t only_delete; /* const: mi_heap_destroy deletes */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
   /* atomic: bit (segment % 4096) is set if a page was claimed there */
   atomic_u64_t segments[HEAP_SEGMENT_BITS / 64];

@@ -33,6 +33,7 @@ heap_t* heap_create(void) {
   if (heap->slot == 0) heap->slot = add_relaxed(&slots, 1u) + 1;
   for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
   store_relaxed(&heap->parts, 1u);
+  heap->only_delete = 0;
   store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
   return heap;
 }
