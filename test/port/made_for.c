@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Compiled against mimalloc 3.6.0's own headers, run on our library: each line is a fact that both must print. */
+/* Compiled against mimalloc 3.6.0's own headers, run on our library: both must print each line the same. */
 #include <mimalloc.h>
 #include <pthread.h>
 #include <stdint.h>
