@@ -66,6 +66,11 @@ static void page_carve(page_t* page) {
   page->flags |= (page->flags & PAGE_ZERO) != 0 ? PAGE_CARVED | PAGE_FRESH_ZERO : PAGE_CARVED;
 }
 
+/* To the owner, and for figures: nobody else changes it meanwhile, or it does not matter. */
+static size_t settled_capacity(const page_t* page) {
+  return load_settled(&((page_t*)(uintptr_t)page)->capacity);
+}
+
 /* `count` blocks that were used before join free. */
 static void note_reused(page_t* page, size_t count) {
   page->filled += count;
@@ -93,7 +98,7 @@ bool page_refill(page_t* page) {
   if (page->local_free != NULL) {
     page->free = page->local_free;
     page->local_free = NULL;
-    note_reused(page, page_capacity(page) - page->used); /* P1 */
+    note_reused(page, settled_capacity(page) - page->used); /* P1 */
     return true;
   }
   if (page_capacity(page) == page->reserved) return false;
@@ -134,12 +139,13 @@ bool page_list_holds(const page_t* page, const block_t* list, const block_t* blo
 
 uint64_t page_served(const page_t* page) {
   const uint64_t filled = page->filled;
+  const size_t capacity = settled_capacity(page);
   const block_t* block = page->free;
   size_t left = 0;
   if ((page->flags & PAGE_CARVED) != 0) {
-    if (block != NULL && block_is_valid(page, block)) left = page_capacity(page) - block_index(page, block);
+    if (block != NULL && block_is_valid(page, block)) left = capacity - block_index(page, block);
   } else {
-    for (; block != NULL && left < page_capacity(page) && block_is_valid(page, block); left++)
+    for (; block != NULL && left < capacity && block_is_valid(page, block); left++)
       block = block_next(page, block);
   }
   return filled - min_size(filled, left);

@@ -107,7 +107,8 @@ void thread_set_default(heap_t* heap) {
 
 heap_part_t* thread_default_part(thread_t* self) {
   thread_t* const root = thread_root();
-  if (load_relaxed(&root->default_heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
+  const heap_t* const heap = root->default_heap;
+  if (heap != &heap_main && load_relaxed(&heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
   heap_part_t* const part = thread_part_of(self, root->default_heap);
   if (self == root && part != NULL) self->part = part;
   return part;
