@@ -202,7 +202,7 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     report_unallocated(verb, p);
     return BLOCK_BAD;
   }
-  if (page->slices != 0 && block_was_freed(page, p)) {
+  if (page->slices != 0 && block_was_freed(page, (const block_t*)p)) {
     report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p,
                   page_usable_size(page));
     return BLOCK_BAD;

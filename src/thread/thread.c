@@ -44,7 +44,7 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
   heap_part_t* part = thread_find_part(self, heap);
   if (likely(part != NULL)) return part;
   if (!reserve_slot(self, heap->slot)) return NULL;
-  part = pool_get(&part_pool, sizeof(heap_part_t));
+  part = (heap_part_t*)pool_get(&part_pool, sizeof(heap_part_t));
   if (part == NULL) return NULL;
   part_init(part, heap, self->tag);
   add_relaxed(&heap->parts, 1u);
