@@ -19,7 +19,7 @@ typedef struct text_s {
   size_t length; /* of the text so far, without its terminator */
 } text_t;
 
-PRINTF_LIKE(2, 3) static void put(text_t* text, const char* format, ...) {
+PRINTF_LIKE(2, 3) static void text_put(text_t* text, const char* format, ...) {
   char piece[PIECE_MAX];
   va_list arguments;
   va_start(arguments, format);
@@ -30,62 +30,63 @@ PRINTF_LIKE(2, 3) static void put(text_t* text, const char* format, ...) {
 }
 
 static void put_process(text_t* text, const process_t* process) {
-  put(text, "  \"process\": {\n");
-  put(text, "    \"elapsed_msecs\": %zu,\n    \"user_msecs\": %zu,\n    \"system_msecs\": %zu,\n",
-      process->elapsed, process->user, process->system);
-  put(text, "    \"page_faults\": %zu,\n    \"rss_current\": %zu,\n    \"rss_peak\": %zu,\n", process->faults,
-      process->rss, process->peak_rss);
-  put(text, "    \"commit_current\": %zu,\n    \"commit_peak\": %zu\n  },\n", process->commit,
-      process->peak_commit);
+  text_put(text, "  \"process\": {\n");
+  text_put(text, "    \"elapsed_msecs\": %zu,\n    \"user_msecs\": %zu,\n    \"system_msecs\": %zu,\n",
+           process->elapsed, process->user, process->system);
+  text_put(text, "    \"page_faults\": %zu,\n    \"rss_current\": %zu,\n    \"rss_peak\": %zu,\n",
+           process->faults, process->rss, process->peak_rss);
+  text_put(text, "    \"commit_current\": %zu,\n    \"commit_peak\": %zu\n  },\n", process->commit,
+           process->peak_commit);
 }
 
 /* The inside of an object: the three numbers. */
 static void put_count(text_t* text, const mi_stat_count_t* count) {
-  put(text, "\"total\": %lld, \"peak\": %lld, \"current\": %lld", (long long)count->total,
+  text_put(text, "\"total\": %lld, \"peak\": %lld, \"current\": %lld", (long long)count->total,
       (long long)count->peak, (long long)count->current);
 }
 
 static void put_fields(text_t* text, const mi_stats_t* stats) {
 #define MI_STAT_COUNT(name)           \
-  put(text, "  \"%s\": { ", #name);   \
+  text_put(text, "  \"%s\": { ", #name);   \
   put_count(text, &stats->name);      \
-  put(text, " },\n");
-#define MI_STAT_COUNTER(name) put(text, "  \"%s\": %lld,\n", #name, (long long)stats->name.total);
+  text_put(text, " },\n");
+#define MI_STAT_COUNTER(name) text_put(text, "  \"%s\": %lld,\n", #name, (long long)stats->name.total);
   MI_STAT_FIELDS()
 #undef MI_STAT_COUNT
 #undef MI_STAT_COUNTER
 }
 
 static void put_bins(text_t* text, const char* name, const mi_stat_count_t* bins) {
-  put(text, "  \"%s\": [\n", name);
+  text_put(text, "  \"%s\": [\n", name);
   for (unsigned bin = 0; bin <= MI_BIN_HUGE; bin++) {
-    put(text, "    { ");
+    text_put(text, "    { ");
     put_count(text, &bins[bin]);
-    put(text, ", \"block_size\": %zu, \"page_size\": %zu }%s\n", mi_stats_get_bin_size(bin),
+    text_put(text, ", \"block_size\": %zu, \"page_size\": %zu }%s\n", mi_stats_get_bin_size(bin),
         bin < BIN_COUNT ? bin_page_slices(bin) * SLICE_SIZE : 0, bin < MI_BIN_HUGE ? "," : "");
   }
-  put(text, "  ],\n");
+  text_put(text, "  ],\n");
 }
 
 static void put_chunks(text_t* text, const mi_stat_count_t* chunks) {
   static const char kinds[] = "SXMLH "; /* as mi_chunkbin_t */
-  put(text, "  \"chunk_bins\": [\n");
+  text_put(text, "  \"chunk_bins\": [\n");
   for (unsigned kind = 0; kind < MI_CBIN_COUNT; kind++) {
-    put(text, "    { ");
+    text_put(text, "    { ");
     put_count(text, &chunks[kind]);
-    put(text, ", \"bin\": \"%c\" }%s\n", kinds[kind], kind + 1 < MI_CBIN_COUNT ? "," : "");
+    text_put(text, ", \"bin\": \"%c\" }%s\n", kinds[kind], kind + 1 < MI_CBIN_COUNT ? "," : "");
   }
-  put(text, "  ]\n");
+  text_put(text, "  ]\n");
 }
 
 static void put_all(text_t* text, const mi_stats_t* stats, const process_t* process) {
-  put(text, "{\n  \"stat_version\": %d,\n  \"mimalloc_version\": %d,\n", MI_STAT_VERSION, MI_MALLOC_VERSION);
+  text_put(text, "{\n  \"stat_version\": %d,\n  \"mimalloc_version\": %d,\n", MI_STAT_VERSION,
+           MI_MALLOC_VERSION);
   put_process(text, process);
   put_fields(text, stats);
   put_bins(text, "malloc_bins", stats->malloc_bins);
   put_bins(text, "page_bins", stats->page_bins);
   put_chunks(text, stats->chunk_bins);
-  put(text, "}\n");
+  text_put(text, "}\n");
 }
 
 EXPORT char* mi_stats_as_json(mi_stats_t* stats, size_t buf_size, char* buf) {
@@ -97,7 +98,7 @@ EXPORT char* mi_stats_as_json(mi_stats_t* stats, size_t buf_size, char* buf) {
   put_all(&text, stats, &now);
   if (buf != NULL) return text.length < buf_size ? buf : NULL;
   text = (text_t){NULL, text.length + 1, 0};
-  text.buffer = mi_malloc(text.size);
+  text.buffer = (char*)mi_malloc(text.size);
   if (text.buffer == NULL) return NULL;
   put_all(&text, stats, &now);
   return text.buffer;

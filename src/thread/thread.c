@@ -14,7 +14,8 @@ THREAD_LOCAL heap_part_t* thread_part = &part_empty;
 THREAD_LOCAL uintptr_t thread_tag = TAG_NOBODY;
 THREAD_LOCAL thread_t* thread_self;
 
-atomic_u64_t thread_total, thread_peak;
+atomic_u64_t thread_total;
+atomic_u64_t thread_peak;
 
 static pool_t thread_pool;
 static pool_t part_pool;

@@ -127,7 +127,8 @@ void thread_settle(thread_t* self);
 /* The calling thread takes note of what others have done to its pages and heaps: to count what it has. */
 void thread_hear(void);
 
-extern atomic_u64_t thread_total, thread_peak; /* figures: threads that have attached; most at a time */
+extern atomic_u64_t thread_total; /* figure: threads that have attached */
+extern atomic_u64_t thread_peak;  /* figure: the most at a time */
 
 /* Slow paths call this first: in a forked child it adopts what the parent's other threads owned. */
 void thread_check_fork(void);
