@@ -6,6 +6,10 @@
 
 heap_t heap_main;
 static pool_t heap_pool;
+tally_t heap_tally;
+level_t heap_pages[BIN_COUNT];
+level_t heap_count;
+level_t heap_part_count;
 
 static size_t segment_bit(size_t slice) { return (slice / SEGMENT_SLICES) % HEAP_SEGMENT_BITS; }
 
@@ -14,6 +18,31 @@ void heap_note_page(heap_t* heap, const page_t* page) {
   const uint64_t mask = UINT64_C(1) << (bit % 64);
   atomic_u64_t* const word = &heap->segments[bit / 64];
   if ((load_relaxed(word) & mask) == 0) or_acq_rel(word, mask);
+}
+
+/* Without the seam: for figures only, or while the heap cannot change. */
+heap_t* heap_of_page(page_t* page) {
+  heap_t* const heap = (heap_t*)load_settled(&page->heap);
+  return heap != NULL && load_settled(&heap->state) == HEAP_DELETED ? &heap_main : heap;
+}
+
+void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
+
+void heap_close_page(page_t* page) {
+  if (page->bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  const uint64_t served = page_served(page);
+  level_down(&heap_pages[page->bin]);
+  figure_add(&heap_tally.blocks[page->bin], served);
+  figure_add(&heap_of_page(page)->tally.blocks[page->bin], served);
+}
+
+void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {
+  if (blocks > 0) {
+    figure_add(&heap_tally.blocks[BIN_COUNT], blocks);
+    figure_add(&heap->tally.blocks[BIN_COUNT], blocks);
+  }
+  figure_add(&heap_tally.big_bytes, bytes);
+  figure_add(&heap->tally.big_bytes, bytes);
 }
 
 page_t* page_of(const void* p) {
@@ -32,6 +61,9 @@ heap_t* heap_create(void) {
   if (heap == NULL) return NULL;
   if (heap->slot == 0) heap->slot = add_relaxed(&slots, 1u) + 1;
   for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
+  for (unsigned bin = 0; bin <= BIN_COUNT; bin++) figure_set(&heap->tally.blocks[bin], 0);
+  figure_set(&heap->tally.big_bytes, 0);
+  level_up(&heap_count);
   store_relaxed(&heap->parts, 1u);
   heap->only_delete = 0;
   store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
