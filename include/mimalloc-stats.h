@@ -152,15 +152,39 @@ static inline void mi_stats_init(mi_stats_t* stats) {
 mi_decl_export bool mi_stats_get(mi_stats_t* stats) mi_attr_noexcept;
 mi_decl_export bool mi_heap_stats_get(mi_heap_t* heap, mi_stats_t* stats) mi_attr_noexcept;
 
+/* The same of a theap (NULL: the calling thread's default): the pages that its thread owns, totals of those
+   alone, and no big blocks, which no thread owns. */
+mi_decl_export bool mi_theap_stats_get(mi_theap_t* theap, mi_stats_t* stats) mi_attr_noexcept;
+
+/* The same of all heaps of a sub-process that there are and ever were; and of those alone that have been
+   deleted or destroyed (exclusive): totals without what live heaps have allocated, nothing of it live.
+   False, too, when there is no such sub-process. */
+mi_decl_export bool mi_subproc_stats_get(mi_subproc_id_t subproc_id, mi_stats_t* stats) mi_attr_noexcept;
+mi_decl_export bool mi_subproc_stats_get_exclusive(mi_subproc_id_t subproc_id,
+                                                   mi_stats_t* stats) mi_attr_noexcept;
+
 /* The figures as JSON text: those of the process, of a heap, or those in *stats.  The text is stored in `buf`
    of `buf_size` bytes and buf is returned, or NULL when it does not fit; with buf NULL the result is a block
    for mi_free (NULL: out of memory).  Keys are the names above; a count is an object, a counter a number. */
 mi_decl_export char* mi_stats_get_json(size_t buf_size, char* buf) mi_attr_noexcept;
 mi_decl_export char* mi_heap_stats_get_json(mi_heap_t* heap, size_t buf_size, char* buf) mi_attr_noexcept;
+mi_decl_export char* mi_subproc_stats_get_json(mi_subproc_id_t subproc_id, size_t buf_size,
+                                               char* buf) mi_attr_noexcept;
 mi_decl_export char* mi_stats_as_json(mi_stats_t* stats, size_t buf_size, char* buf) mi_attr_noexcept;
 
 /* Print what a heap holds (NULL: the main heap), to `out` (NULL: the registered output or stderr). */
 mi_decl_export void mi_heap_stats_print_out(mi_heap_t* heap, mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+/* The same of a sub-process as a whole, and of each of its heaps. */
+mi_decl_export void mi_subproc_stats_print_out(mi_subproc_id_t subproc_id, mi_output_fun* out,
+                                               void* arg) mi_attr_noexcept;
+mi_decl_export void mi_subproc_heap_stats_print_out(mi_subproc_id_t subproc_id, mi_output_fun* out,
+                                                    void* arg) mi_attr_noexcept;
+
+/* In mimalloc, figures of theaps and heaps must be added up before they show; here they always do, and
+   nothing is done. */
+mi_decl_export void mi_theap_stats_merge_to_heap(mi_theap_t* theap) mi_attr_noexcept;
+mi_decl_export void mi_heap_stats_merge_to_subproc(mi_heap_t* heap) mi_attr_noexcept;
 
 /* The usable size of the blocks of a bin; 0 for MI_BIN_HUGE and for numbers that are no bin's. */
 mi_decl_export size_t mi_stats_get_bin_size(size_t bin) mi_attr_noexcept;

@@ -523,6 +523,38 @@ typedef void* mi_arena_id_t;
 mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy,
                                          mi_arena_id_t arena_id) mi_attr_noexcept;
 
+/* ---- sub-processes ------------------------------------------------------------------------------------ */
+
+/* Groups of threads and heaps that share no memory but through the program's own pointers: no page that a
+   thread of one leaves is reclaimed by a thread of another.  For runtimes with several interpreters in a
+   process.  The functions that name no heap, and NULL for a heap, mean the main heap of the calling
+   thread's sub-process, and heaps made by a thread belong to its sub-process. */
+typedef struct mi_subproc_id_s {
+  void* _mi_subproc_id; /* NULL: none */
+} mi_subproc_id_t;
+
+/* The sub-process that threads start in; that of the calling thread; and a new one, none (errno ENOMEM) when
+   out of memory. */
+mi_decl_result mi_subproc_id_t mi_subproc_main(void) mi_attr_noexcept;
+mi_decl_result mi_subproc_id_t mi_subproc_current(void) mi_attr_noexcept;
+mi_decl_export mi_subproc_id_t mi_subproc_new(void) mi_attr_noexcept;
+
+/* From now on the calling thread is one of the sub-process's.  Before its first allocation: after that, and
+   for an id that names none, a warning, and nothing is done. */
+mi_decl_export void mi_subproc_add_current_thread(mi_subproc_id_t subproc) mi_attr_noexcept;
+
+/* All blocks of all heaps of the sub-process are gone, in a time that depends on the number of pages only,
+   and the id with them.  Its threads must have ended, but for the calling one, which is back in the main
+   sub-process.  The main one: a warning, and nothing is done.  delete (the name of 2.x): blocks live
+   on, in the main heap of the process.  No id: nothing is done. */
+mi_decl_export void mi_subproc_destroy(mi_subproc_id_t subproc) mi_attr_noexcept;
+mi_decl_export void mi_subproc_delete(mi_subproc_id_t subproc) mi_attr_noexcept;
+
+/* Call `visitor` with each live heap of the sub-process, the main heap first, until it returns false; false
+   then, or when there is no such sub-process.  The visitor may end the heap that it is given. */
+mi_decl_export bool mi_subproc_visit_heaps(mi_subproc_id_t subproc, mi_heap_visit_fun* visitor,
+                                           void* arg) mi_attr_noexcept;
+
 /* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
 
 /* Tidy the calling thread's heap and give free memory back to the system; force: all of it, at once. */

@@ -19,8 +19,16 @@ typedef struct request_s {
   zeroed_t memory; /* MEMORY_ZERO: all usable bytes are to be zero */
 } request_t;
 
-static inline heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : &heap_main; }
-static inline heap_t* theap_heap(const mi_theap_t* theap) { return theap != NULL ? theap->heap : &heap_main; }
+static inline heap_t* heap_or_main(mi_heap_t* heap) {
+  return likely(heap != NULL) ? heap : thread_main_heap();
+}
+static inline heap_t* theap_heap(const mi_theap_t* theap) {
+  return likely(theap != NULL) ? theap->heap : thread_main_heap();
+}
+
+/* The end of a live heap other than the process's main one: its blocks live on, or are gone. */
+void heap_delete(heap_t* heap);
+void heap_destroy(heap_t* heap);
 
 /* Does every block of its size meet the request's alignment? */
 static inline bool request_is_natural(const request_t* request) {

@@ -77,7 +77,7 @@ EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
   thread_t* const self = thread_enter();
   if (self != NULL) {
-    heap_part_t* const part = thread_find_part(self, heap != NULL ? heap : &heap_main);
+    heap_part_t* const part = thread_find_part(self, heap != NULL ? heap : thread_main_heap());
     if (part != NULL) collect_part(part);
     if (force) purge_all();
     thread_leave(self);

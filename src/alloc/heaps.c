@@ -153,20 +153,20 @@ EXPORT void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount,
 
 /* ---- life ---- */
 
-EXPORT mi_heap_t* mi_heap_main(void) { return &heap_main; }
+EXPORT mi_heap_t* mi_heap_main(void) { return thread_main_heap(); }
 
 EXPORT mi_heap_t* mi_heap_new(void) {
   const int saved_errno = errno;
   thread_attach();
   thread_check_fork();
-  heap_t* const heap = heap_create();
+  heap_t* const heap = heap_create(thread_main_heap());
   errno = heap != NULL ? saved_errno : ENOMEM;
   return heap;
 }
 
 static bool heap_may_end(const heap_t* heap, const char* verb) {
   if (heap == NULL) return false;
-  if (heap == &heap_main) {
+  if (heap->main == NULL) {
     report_warning("heap_%s: the main heap cannot be ended, nothing is done", verb);
     return false;
   }
@@ -178,25 +178,25 @@ static bool heap_may_end(const heap_t* heap, const char* verb) {
 /* The calling thread's own use of a heap that ends. */
 static void leave_default(const heap_t* heap) {
   const thread_t* const root = thread_root();
-  if (root != NULL && root->default_heap == heap) thread_set_default(&heap_main);
+  if (root != NULL && root->default_heap == heap) thread_set_default(thread_main_heap());
 }
 
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
 static void forward_page(page_t* page, void* heap) {
   uintptr_t from = (uintptr_t)heap;
+  heap_t* const heir = heap_forward(heap);
   const bool single = page_is_single(page);
   if (!single && !remote_claim(page)) return;
   /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
-  heap_note_page(&heap_main, page);
-  if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)&heap_main) && single) {
-    figure_add(&heap_main.tally.blocks[BIN_COUNT], 1);
-    figure_add(&heap_main.tally.big_bytes, page->single_size);
+  heap_note_page(heir, page);
+  if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heir) && single) {
+    figure_add(&heir->tally.blocks[BIN_COUNT], 1);
+    figure_add(&heir->tally.big_bytes, page->single_size);
   }
   if (!single) page_abandon(page);
 }
 
-EXPORT void mi_heap_delete(mi_heap_t* heap) {
-  if (!heap_may_end(heap, "delete")) return;
+void heap_delete(heap_t* heap) {
   const int saved_errno = errno;
   leave_default(heap);
   store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
@@ -221,12 +221,11 @@ static void destroy_page(page_t* page, void* arg) {
   slices_release(slice, count);
 }
 
-EXPORT void mi_heap_destroy(mi_heap_t* heap) {
-  if (!heap_may_end(heap, "destroy")) return;
-  if (heap->only_delete) {
-    mi_heap_delete(heap);
-    return;
-  }
+EXPORT void mi_heap_delete(mi_heap_t* heap) {
+  if (heap_may_end(heap, "delete")) heap_delete(heap);
+}
+
+void heap_destroy(heap_t* heap) {
   const int saved_errno = errno;
   leave_default(heap);
   thread_t* const self = thread_enter();
@@ -240,6 +239,12 @@ EXPORT void mi_heap_destroy(mi_heap_t* heap) {
   level_down(&heap_count);
   heap_unref(heap);
   errno = saved_errno;
+}
+
+EXPORT void mi_heap_destroy(mi_heap_t* heap) {
+  if (!heap_may_end(heap, "destroy")) return;
+  if (heap->only_delete) heap_delete(heap);
+  else heap_destroy(heap);
 }
 
 /* ---- whose block ---- */

@@ -43,7 +43,7 @@ EXPORT void mi_theap_delete(mi_theap_t* theap) {
   heap_t* const heap = theap->heap;
   thread_t* self;
   heap_part_t* part;
-  if (mi_heap_get_default() == heap) thread_set_default(&heap_main);
+  if (mi_heap_get_default() == heap) thread_set_default(thread_main_heap());
   if (enter_part(heap, &self, &part)) {
     thread_end_part(self, part);
     thread_leave(self);

@@ -147,7 +147,7 @@ void abandoned_note_empty(heap_t* heap, unsigned bin) {
 }
 
 void abandoned_sweep(heap_t* heap) {
-  heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? &heap_main : NULL;
+  heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? heap_forward(heap) : NULL;
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     if ((load_relaxed(&heap->abandoned[bin].head) & INDEX_MASK) != 0)
       sweep_stack(&heap->abandoned[bin], forward);

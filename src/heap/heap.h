@@ -56,13 +56,16 @@ typedef struct tally_s {
 struct mi_heap_s {
   pool_link_t link;
   atomic_u32_t state; /* atomic: heap_state_t */
-  atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
+  atomic_u32_t parts; /* atomic: parts and heaps that refer to the heap, plus one while it is live */
   uint32_t only_delete; /* const: mi_heap_destroy deletes */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
+  heap_t* main;       /* const: the main heap of its sub-process; NULL: it is one itself */
+  heap_t* all_next;   /* const: next heap that was ever made */
   /* atomic: bit (segment % 4096) is set if a page was claimed there */
   atomic_u64_t segments[HEAP_SEGMENT_BITS / 64];
   abandoned_t abandoned[BIN_COUNT];
   tally_t tally;
+  tally_t subprocess; /* of a main heap: of all heaps of the sub-process that ever were */
 };
 
 typedef struct page_queue_s {
@@ -101,8 +104,26 @@ static inline bool heap_is_threaded(void) {
 }
 
 /* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
-heap_t* heap_create(void);
+heap_t* heap_create(heap_t* main);
 void heap_unref(heap_t* heap);
+
+/* A sub-process is a main heap and the heaps made by its threads; each heap keeps its main heap's record. */
+static inline heap_t* heap_main_of(heap_t* heap) { return heap->main != NULL ? heap->main : heap; }
+
+/* Where the blocks of a deleted heap go. */
+static inline heap_t* heap_forward(const heap_t* heap) {
+  return heap->main != NULL ? heap->main : &heap_main;
+}
+
+/* The main heap that a public id names; NULL: there is no such sub-process (any more). */
+static inline heap_t* heap_subprocess(void* id) {
+  heap_t* const main = (heap_t*)id;
+  return main != NULL && main->main == NULL && load_acquire(&main->state) == HEAP_LIVE ? main : NULL;
+}
+
+/* All live heaps of the sub-process, its main heap first; stops when `visit` says so, and returns false. */
+typedef bool heap_visit_t(heap_t* heap, void* arg);
+bool heap_visit_heaps(heap_t* main, heap_visit_t* visit, void* arg);
 
 /* The page goes for good, or begins: its account is closed, or opened. */
 void heap_open_page(unsigned bin);

@@ -22,28 +22,28 @@ void heap_note_page(heap_t* heap, const page_t* page) {
 
 /* Without the seam: for figures only, or while the heap cannot change. */
 heap_t* heap_of_page(page_t* page) {
-  heap_t* const heap = (heap_t*)load_settled(&page->heap);
-  return heap != NULL && load_settled(&heap->state) == HEAP_DELETED ? &heap_main : heap;
+  heap_t* heap = (heap_t*)load_settled(&page->heap);
+  while (heap != NULL && load_settled(&heap->state) == HEAP_DELETED) heap = heap_forward(heap);
+  return heap;
 }
 
 void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
 
-void heap_close_page(page_t* page) {
-  if (page->bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
-  const uint64_t served = page_served(page);
-  level_down(&heap_pages[page->bin]);
-  figure_add(&heap_tally.blocks[page->bin], served);
-  figure_add(&heap_of_page(page)->tally.blocks[page->bin], served);
+static void tally_add(heap_t* heap, unsigned bin, uint64_t blocks, uint64_t big_bytes) {
+  tally_t* const tallies[] = {&heap_tally, &heap_main_of(heap)->subprocess, &heap->tally};
+  for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]); i++) {
+    if (blocks > 0) figure_add(&tallies[i]->blocks[bin], blocks);
+    if (big_bytes > 0) figure_add(&tallies[i]->big_bytes, big_bytes);
+  }
 }
 
-void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {
-  if (blocks > 0) {
-    figure_add(&heap_tally.blocks[BIN_COUNT], blocks);
-    figure_add(&heap->tally.blocks[BIN_COUNT], blocks);
-  }
-  figure_add(&heap_tally.big_bytes, bytes);
-  figure_add(&heap->tally.big_bytes, bytes);
+void heap_close_page(page_t* page) {
+  if (page->bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  level_down(&heap_pages[page->bin]);
+  tally_add(heap_of_page(page), page->bin, page_served(page), 0);
 }
+
+void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) { tally_add(heap, BIN_COUNT, blocks, bytes); }
 
 page_t* page_of(const void* p) {
   size_t slice = window_slice_of(p);
@@ -55,14 +55,43 @@ page_t* page_of(const void* p) {
   return slice < start + page_slice_count(page) ? page : NULL;
 }
 
-heap_t* heap_create(void) {
+/* Records of heaps stay in the registry for ever. */
+static atomic_word_t all_heaps;
+
+static void heap_register(heap_t* heap) {
   static atomic_u32_t slots;
+  uintptr_t head = load_relaxed(&all_heaps);
+  heap->slot = add_relaxed(&slots, 1u) + 1;
+  store_relaxed(&heap->state, HEAP_DESTROYED); /* until it is ready */
+  do {
+    heap->all_next = (heap_t*)head;
+  } while (!cas_weak_acq_rel(&all_heaps, &head, (uintptr_t)heap)); /* release: partner in heap_visit_heaps */
+}
+
+bool heap_visit_heaps(heap_t* main, heap_visit_t* visit, void* arg) {
+  if (!visit(main, arg)) return false;
+  for (heap_t *heap = (heap_t*)load_acquire(&all_heaps), *next; heap != NULL; heap = next) {
+    next = heap->all_next;
+    if (load_acquire(&heap->state) != HEAP_LIVE || heap->main == NULL || heap_main_of(heap) != main) continue;
+    if (!visit(heap, arg)) return false;
+  }
+  return true;
+}
+
+static void tally_clear(tally_t* tally) {
+  for (unsigned bin = 0; bin <= BIN_COUNT; bin++) figure_set(&tally->blocks[bin], 0);
+  figure_set(&tally->big_bytes, 0);
+}
+
+heap_t* heap_create(heap_t* main) {
   heap_t* const heap = pool_get(&heap_pool, sizeof(heap_t));
   if (heap == NULL) return NULL;
-  if (heap->slot == 0) heap->slot = add_relaxed(&slots, 1u) + 1;
+  if (heap->slot == 0) heap_register(heap);
+  heap->main = main;
+  if (main != NULL) add_relaxed(&main->parts, 1u);
   for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
-  for (unsigned bin = 0; bin <= BIN_COUNT; bin++) figure_set(&heap->tally.blocks[bin], 0);
-  figure_set(&heap->tally.big_bytes, 0);
+  tally_clear(&heap->tally);
+  tally_clear(&heap->subprocess);
   level_up(&heap_count);
   store_relaxed(&heap->parts, 1u);
   heap->only_delete = 0;
@@ -71,7 +100,10 @@ heap_t* heap_create(void) {
 }
 
 void heap_unref(heap_t* heap) {
-  if (add_acq_rel(&heap->parts, UINT32_MAX) == 1) pool_put(&heap_pool, heap);
+  if (add_acq_rel(&heap->parts, UINT32_MAX) != 1) return;
+  heap_t* const main = heap->main;
+  pool_put(&heap_pool, heap);
+  if (main != NULL) heap_unref(main);
 }
 
 static void visit_segment(const heap_t* heap, size_t segment, page_visit_t* visit, void* arg) {

@@ -108,17 +108,18 @@ bool page_refill(page_t* page) {
 
 void page_merge_lists(page_t* page) {
   if (page->local_free == NULL) return;
+  const size_t capacity = settled_capacity(page);
   size_t length = 0;
   if (page->free != NULL) {
     block_t* tail = page->free;
-    for (length = 1; length < page_capacity(page) && block_next(page, tail) != NULL; length++)
+    for (length = 1; length < capacity && block_next(page, tail) != NULL; length++)
       tail = block_next(page, tail);
     block_set_next(page, tail, page->local_free);
   } else {
     page->free = page->local_free;
   }
   page->local_free = NULL;
-  note_reused(page, page_capacity(page) - page->used - length); /* P1 */
+  note_reused(page, capacity - page->used - length); /* P1 */
 }
 
 /* ---- checking ---- */
@@ -153,9 +154,10 @@ uint64_t page_served(const page_t* page) {
 
 /* The length of a list, or more than capacity when it is broken. */
 static size_t list_length(const page_t* page, const block_t* list) {
+  const size_t capacity = settled_capacity(page); /* the owner checks */
   size_t length = 0;
-  while (list != NULL && length <= page_capacity(page)) {
-    if (!block_is_valid(page, list) || block_index(page, list) >= page_capacity(page)) return SIZE_MAX / 4;
+  while (list != NULL && length <= capacity) {
+    if (!block_is_valid(page, list) || block_index(page, list) >= capacity) return SIZE_MAX / 4;
     length++;
     list = block_next(page, list);
   }

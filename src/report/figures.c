@@ -141,13 +141,72 @@ EXPORT bool mi_stats_get(mi_stats_t* stats) {
   return true;
 }
 
-EXPORT bool mi_heap_stats_get(mi_heap_t* heap, mi_stats_t* stats) {
+static bool fill_scope(mi_stats_t* stats, scope_t scope) {
   if (!is_of_this_version(stats)) return false;
   stats_snapshot_t from;
   thread_hear();
-  stats_snapshot_of((scope_t){.heap = heap != NULL ? heap : &heap_main}, &from);
+  stats_snapshot_of(scope, &from);
   mi_stats_init(stats);
   fill_blocks(stats, &from);
+  return true;
+}
+
+EXPORT bool mi_heap_stats_get(mi_heap_t* heap, mi_stats_t* stats) {
+  return fill_scope(stats, (scope_t){.heap = heap != NULL ? heap : thread_main_heap()});
+}
+
+EXPORT bool mi_theap_stats_get(mi_theap_t* theap, mi_stats_t* stats) {
+  if (theap == NULL) theap = mi_theap_get_default();
+  return theap != NULL && fill_scope(stats, (scope_t){.heap = theap->heap, .tag = theap->tag});
+}
+
+EXPORT bool mi_subproc_stats_get(mi_subproc_id_t id, mi_stats_t* stats) {
+  heap_t* const main = heap_subprocess(id._mi_subproc_id);
+  return main != NULL && fill_scope(stats, (scope_t){.main = main});
+}
+
+typedef struct less_s {
+  mi_stats_t* from;
+  mi_stats_t heap;
+} less_t;
+
+static int64_t not_below_0(int64_t number) { return number > 0 ? number : 0; }
+
+/* Figures of a heap that lives do not count. */
+static bool subtract_heap(heap_t* heap, void* arg) {
+  less_t* const less = arg;
+  mi_stats_header_init(&less->heap);
+  if (!fill_scope(&less->heap, (scope_t){.heap = heap})) return false;
+#define MI_STAT_COUNT(name) \
+  less->from->name.total = not_below_0(less->from->name.total - less->heap.name.total);
+#define MI_STAT_COUNTER(name) MI_STAT_COUNT(name)
+  MI_STAT_FIELDS()
+#undef MI_STAT_COUNT
+#undef MI_STAT_COUNTER
+  for (unsigned bin = 0; bin <= MI_BIN_HUGE; bin++) {
+    int64_t* const total = &less->from->malloc_bins[bin].total;
+    *total = not_below_0(*total - less->heap.malloc_bins[bin].total);
+  }
+  return true;
+}
+
+static void clear_live(mi_stats_t* stats) {
+#define MI_STAT_COUNT(name) stats->name.peak = stats->name.current = 0;
+#define MI_STAT_COUNTER(name)
+  MI_STAT_FIELDS()
+#undef MI_STAT_COUNT
+#undef MI_STAT_COUNTER
+  for (unsigned bin = 0; bin <= MI_BIN_HUGE; bin++) {
+    stats->malloc_bins[bin].peak = stats->malloc_bins[bin].current = 0;
+    stats->page_bins[bin].peak = stats->page_bins[bin].current = 0;
+  }
+}
+
+EXPORT bool mi_subproc_stats_get_exclusive(mi_subproc_id_t id, mi_stats_t* stats) {
+  heap_t* const main = heap_subprocess(id._mi_subproc_id);
+  less_t less = {.from = stats};
+  if (!mi_subproc_stats_get(id, stats) || !heap_visit_heaps(main, subtract_heap, &less)) return false;
+  clear_live(stats);
   return true;
 }
 
@@ -164,4 +223,7 @@ EXPORT void mi_stats_reset(void) {
   figure_set(&memory_counters.claimed_peak, figure_read(&memory_counters.claimed));
 }
 
+/* There is nothing to merge: every figure is counted once, when it is asked for. */
 EXPORT void mi_stats_merge(void) {}
+EXPORT void mi_theap_stats_merge_to_heap(mi_theap_t* theap) { UNUSED(theap); }
+EXPORT void mi_heap_stats_merge_to_subproc(mi_heap_t* heap) { UNUSED(heap); }

@@ -109,6 +109,11 @@ EXPORT char* mi_stats_get_json(size_t buf_size, char* buf) {
   return mi_stats_get(&stats) ? mi_stats_as_json(&stats, buf_size, buf) : NULL;
 }
 
+EXPORT char* mi_subproc_stats_get_json(mi_subproc_id_t id, size_t buf_size, char* buf) {
+  mi_stats_t_decl(stats);
+  return mi_subproc_stats_get(id, &stats) ? mi_stats_as_json(&stats, buf_size, buf) : NULL;
+}
+
 EXPORT char* mi_heap_stats_get_json(mi_heap_t* heap, size_t buf_size, char* buf) {
   mi_stats_t_decl(stats);
   return mi_heap_stats_get(heap, &stats) ? mi_stats_as_json(&stats, buf_size, buf) : NULL;

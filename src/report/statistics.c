@@ -24,7 +24,9 @@ static size_t live_blocks(page_t* page) {
 }
 
 static bool is_in_scope(scope_t scope, page_t* page) {
-  if (scope.heap != NULL && heap_of_page(page) != scope.heap) return false;
+  heap_t* const heap = heap_of_page(page);
+  if (scope.main != NULL && (heap == NULL || heap_main_of(heap) != scope.main)) return false;
+  if (scope.heap != NULL && heap != scope.heap) return false;
   return scope.tag == 0 || (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == scope.tag;
 }
 
@@ -74,9 +76,11 @@ void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats) {
   memset(stats, 0, sizeof(*stats));
   stats->scope = scope;
   /* Blocks of a deleted heap belong to the main heap, also where its own pages are not. */
-  if (scope.heap == NULL || scope.heap == &heap_main) heap_visit_all_pages(count_page, stats);
+  if (scope.heap == NULL || scope.heap->main == NULL) heap_visit_all_pages(count_page, stats);
   else heap_visit_pages(scope.heap, count_page, stats);
-  if (scope.tag == 0) add_tally(stats, scope.heap == NULL ? &heap_tally : &scope.heap->tally);
+  if (scope.heap != NULL && scope.tag == 0) add_tally(stats, &scope.heap->tally);
+  else if (scope.main != NULL) add_tally(stats, &scope.main->subprocess);
+  else if (scope.tag == 0) add_tally(stats, &heap_tally);
   stats->live_blocks += stats->huge_blocks;
   stats->live_bytes += stats->huge_bytes;
   stats->free_bytes = stats->page_bytes - min_size(stats->page_bytes, stats->live_bytes);
@@ -143,7 +147,29 @@ EXPORT void mi_heap_stats_print_out(mi_heap_t* heap, mi_output_fun* out, void* a
   const output_t sink = {out, arg};
   thread_hear();
   print_to(&sink, "mimalloc: statistics of heap %p\n", (void*)heap);
-  print_scope(&sink, (scope_t){.heap = heap != NULL ? heap : &heap_main});
+  print_scope(&sink, (scope_t){.heap = heap != NULL ? heap : thread_main_heap()});
+}
+
+static bool print_heap(heap_t* heap, void* sink) {
+  print_to(sink, "  heap %p\n", (void*)heap);
+  print_scope(sink, (scope_t){.heap = heap});
+  return true;
+}
+
+EXPORT void mi_subproc_heap_stats_print_out(mi_subproc_id_t id, mi_output_fun* out, void* arg) {
+  output_t sink = {out, arg};
+  heap_t* const main = heap_subprocess(id._mi_subproc_id);
+  thread_hear();
+  print_to(&sink, "mimalloc: statistics of the heaps of sub-process %p\n", id._mi_subproc_id);
+  if (main != NULL) heap_visit_heaps(main, print_heap, &sink);
+}
+
+EXPORT void mi_subproc_stats_print_out(mi_subproc_id_t id, mi_output_fun* out, void* arg) {
+  const output_t sink = {out, arg};
+  heap_t* const main = heap_subprocess(id._mi_subproc_id);
+  thread_hear();
+  print_to(&sink, "mimalloc: statistics of sub-process %p\n", id._mi_subproc_id);
+  if (main != NULL) print_scope(&sink, (scope_t){.main = main});
 }
 
 EXPORT void mi_thread_stats_print_out(mi_output_fun* out, void* arg) {

@@ -14,8 +14,10 @@ typedef struct bin_snapshot_s {
   uint64_t served;      /* blocks handed out */
 } bin_snapshot_t;
 
-/* Whose pages are counted: those of a heap (NULL: of all), owned by the thread (0: by anybody). */
+/* Whose pages are counted: those of a sub-process by its main heap (NULL: of all), of a heap (NULL: of all),
+   owned by the thread (0: by anybody). */
 typedef struct scope_s {
+  heap_t* main;
   heap_t* heap;
   uintptr_t tag;
 } scope_t;

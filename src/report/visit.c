@@ -144,13 +144,13 @@ static bool visit_heap(visit_t* visit) {
   memset(visit->delayed, 0, sizeof(visit->delayed));
   thread_visit_parts(filter_part, visit);
   /* Pages of deleted heaps count as the main heap's, wherever they are. */
-  if (visit->heap == &heap_main) heap_visit_all_pages(visit_page, visit);
+  if (visit->heap->main == NULL) heap_visit_all_pages(visit_page, visit);
   else heap_visit_pages(visit->heap, visit_page, visit);
   errno = saved_errno;
   return !visit->stopped;
 }
 
-static heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : &heap_main; }
+static heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : thread_main_heap(); }
 
 EXPORT bool mi_heap_visit_blocks(mi_heap_t* heap, bool blocks, mi_block_visit_fun* visitor, void* arg) {
   visit_t visit = {.heap = heap_or_main(heap), .blocks = blocks, .visitor = visitor, .arg = arg};
@@ -169,7 +169,8 @@ EXPORT bool mi_heap_visit_abandoned_blocks(mi_heap_t* heap, bool blocks, mi_bloc
 
 EXPORT bool mi_theap_visit_blocks(const mi_theap_t* theap, bool blocks, mi_block_visit_fun* visitor,
                                   void* arg) {
-  if (theap == NULL && thread_self != NULL) theap = thread_self->part;
+  const thread_t* const root = thread_root();
+  if (theap == NULL && root != NULL) theap = thread_find_part(root, root->default_heap);
   if (theap == NULL) return true; /* a thread that has no part has no blocks */
   visit_t visit = {.heap = theap->heap,
                    .part = theap,

@@ -68,8 +68,8 @@ static void part_discard(thread_t* self, heap_part_t* part) {
   pool_put(&part_pool, part);
   heap_unref(heap);
   if (part != self->part) return;
-  self->default_heap = &heap_main;
-  self->part = self->slots[heap_main.slot];
+  self->default_heap = self->main_heap;
+  self->part = &part_empty;
 }
 
 void thread_end_part(thread_t* self, heap_part_t* part) {
@@ -78,12 +78,21 @@ void thread_end_part(thread_t* self, heap_part_t* part) {
   if (part->heap != &heap_main) part_discard(self, part);
 }
 
+/* Where the blocks of a deleted heap go: without memory for a part of the heap that inherits them, or when
+   that has ended too, to the main heap, of which every record has a part. */
+static heap_part_t* inheriting_part(thread_t* self, const heap_t* deleted) {
+  heap_t* const heir = heap_forward(deleted);
+  const bool lives = load_acquire(&heir->state) == HEAP_LIVE;
+  heap_part_t* const part = lives ? thread_part_of(self, heir) : NULL;
+  return part != NULL ? part : self->slots[heap_main.slot];
+}
+
 void thread_settle(thread_t* self) {
   for (heap_part_t *part = self->parts, *next; part != NULL; part = next) {
     next = part->sibling;
     const uint32_t state = load_acquire(&part->heap->state);
     if (state == HEAP_LIVE) continue;
-    if (state == HEAP_DELETED) part_move_all(part, self->slots[heap_main.slot]);
+    if (state == HEAP_DELETED) part_move_all(part, inheriting_part(self, part->heap));
     else part_forget(part);
     part_discard(self, part);
   }
@@ -106,10 +115,26 @@ void thread_set_default(heap_t* heap) {
   if (thread_tag != TAG_NOBODY) thread_part = root->part;
 }
 
+static bool is_alive(heap_t* heap) { return heap == &heap_main || load_relaxed(&heap->state) == HEAP_LIVE; }
+
+heap_t* thread_main_heap(void) {
+  thread_t* const root = thread_root();
+  if (root == NULL) return &heap_main;
+  if (!is_alive(root->main_heap)) root->main_heap = &heap_main;
+  return root->main_heap;
+}
+
+bool thread_join_subprocess(heap_t* main) {
+  thread_t* const root = thread_root();
+  if (root == NULL || load_relaxed(&root->heartbeat) != 0) return false;
+  root->main_heap = main;
+  thread_set_default(main);
+  return true;
+}
+
 heap_part_t* thread_default_part(thread_t* self) {
   thread_t* const root = thread_root();
-  const heap_t* const heap = root->default_heap;
-  if (heap != &heap_main && load_relaxed(&heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
+  if (!is_alive(root->default_heap)) root->default_heap = thread_main_heap();
   heap_part_t* const part = thread_part_of(self, root->default_heap);
   if (self == root && part != NULL) self->part = part;
   return part;
@@ -228,6 +253,7 @@ static thread_t* thread_create(void) {
   self->in_threadpool = 0;
   self->exit_round = 0;
   self->default_heap = &heap_main;
+  self->main_heap = &heap_main;
   store_relaxed(&self->heartbeat, 0);
   self->nested = NULL;
   self->outer = NULL;
@@ -288,8 +314,10 @@ bool thread_unhold_after_fork(void) {
   thread_part = &part_empty;
   signal_fence();
   heap_t* const heap = thread_self->default_heap;
+  heap_t* const main = thread_self->main_heap;
   thread_self = NULL;
   if (!attach_record()) return false;
+  thread_self->main_heap = main;
   thread_set_default(heap);
   return true;
 }

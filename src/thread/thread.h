@@ -35,6 +35,7 @@ struct thread_s {
   int in_threadpool;       /* the thread serves many tasks: see mi_thread_set_in_threadpool */
   int exit_round;          /* how often the exit destructor has run */
   heap_t* default_heap;    /* what malloc serves; of a nested record: unused */
+  heap_t* main_heap;       /* that of the thread's sub-process; of a nested record: unused */
   /* what thread_part is when ready: the default heap's, or the empty part until a slow path has made it */
   heap_part_t* part;
   heap_part_t* parts;      /* all parts, by sibling */
@@ -114,6 +115,12 @@ thread_t* thread_root(void);
 
 /* From now on malloc serves `heap`, in the attached calling thread; at any time, in signal handlers too. */
 void thread_set_default(heap_t* heap);
+
+/* The main heap of the calling thread's sub-process. */
+heap_t* thread_main_heap(void);
+
+/* The attached calling thread joins the sub-process of this main heap; false: it has allocated before. */
+bool thread_join_subprocess(heap_t* main);
 
 /* Between enter and leave: the part that malloc serves, made if need be; NULL when out of memory. */
 heap_part_t* thread_default_part(thread_t* self);
