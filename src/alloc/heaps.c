@@ -155,13 +155,14 @@ static bool heap_may_end(const heap_t* heap, const char* verb) {
 }
 
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
-static void forward_page(page_t* page, void* heap) {
+static void forward_page(page_t* page, void* arg) {
+  const heap_t* const heap = arg;
   uintptr_t from = (uintptr_t)heap;
   const bool single = page_is_single(page);
   if (!single && !remote_claim(page)) return;
   /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
-  heap_note_page(&heap_main, page);
-  cas_strong_acq_rel(&page->heap, &from, (uintptr_t)&heap_main);
+  heap_note_page(heap->heir, page);
+  cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heap->heir);
   if (!single) page_abandon(page);
 }
 
@@ -209,7 +210,7 @@ EXPORT mi_heap_t* mi_heap_of(const void* p) {
   page_t* const page = p != NULL ? page_of(p) : NULL;
   if (page == NULL) return NULL;
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
-  return load_relaxed(&heap->state) == HEAP_DELETED ? &heap_main : heap;
+  return load_relaxed(&heap->state) == HEAP_DELETED || heap->heir == NULL ? &heap_main : heap;
 }
 
 EXPORT bool mi_heap_contains(const mi_heap_t* heap, const void* p) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "memory/meta.h"
+#include "memory/reserve.h"
 #include "memory/scavenger.h"
 
 THREAD_LOCAL heap_part_t* thread_part = &part_empty;
@@ -84,8 +85,13 @@ void thread_settle(thread_t* self) {
     next = part->sibling;
     const uint32_t state = load_acquire(&part->heap->state);
     if (state == HEAP_LIVE) continue;
-    if (state == HEAP_DELETED) part_move_all(part, self->part);
-    else part_forget(part);
+    if (state == HEAP_DELETED) {
+      heap_part_t* const to = thread_part_of(self, part->heap->heir);
+      if (to == NULL) continue; /* no memory now */
+      part_move_all(part, to);
+    } else {
+      part_forget(part);
+    }
     part_discard(self, part);
   }
 }
@@ -210,7 +216,9 @@ static bool attach_record(void) {
 void thread_attach(void) {
   if (thread_self != NULL) return;
   const int saved_errno = errno;
-  if (!window_init() || !attach_record()) return;
+  if (!window_init()) return;
+  reserve_at_start();
+  if (!attach_record()) return;
   if (add_relaxed(&heap_threads, 1u) > 0) {
     thread_watch_idle();
     scavenger_start();
