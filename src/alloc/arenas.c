@@ -165,7 +165,8 @@ static void print_arena(const arena_t* arena) {
   print_to(&output, "arena %p: %zu MiB at %p, %zu KiB free, node %d,%s%s%s\n", (const void*)arena,
            arena_size(arena) / MiB, arena_start(arena), free_slices(arena) * (SLICE_SIZE / KiB), arena->node,
            (flags & ARENA_EXCLUSIVE) != 0 ? " exclusive" : " for all heaps",
-           (flags & ARENA_PINNED) != 0 ? ", pinned" : "", (flags & ARENA_OUTSIDE) != 0 ? ", the program's" : "");
+           (flags & ARENA_PINNED) != 0 ? ", pinned" : "",
+           (flags & ARENA_OUTSIDE) != 0 ? ", the program's" : "");
 }
 
 EXPORT void mi_arenas_print(void) {

@@ -92,8 +92,8 @@ static inline bool heap_is_threaded(void) {
 
 /* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
 heap_t* heap_create(void);
-/* A heap whose pages lie in the arena; NULL: as heap_create.  In an exclusive arena they stay the arena's after
-   its end, as the pages of a heap that nobody allocates from. */
+/* A heap whose pages lie in the arena; NULL: as heap_create.  In an exclusive arena they stay the arena's
+   after its end, as the pages of a heap that nobody allocates from. */
 heap_t* heap_create_in(struct arena_s* arena);
 void heap_unref(heap_t* heap);
 

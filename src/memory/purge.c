@@ -119,8 +119,8 @@ void purge_claimed(size_t slice, size_t count) {
   }
 }
 
-/* Arenas that are apart: at most `most` slices of theirs.  The flag is cleared, then the segments are looked at;
-   a release marks the slices, then sets it. */
+/* Arenas that are apart: at most `most` slices of theirs.  The flag is cleared, then the segments are looked
+   at; a release marks the slices, then sets it. */
 static size_t purge_apart(purge_what_t what, size_t most) {
   size_t done = 0;
   for (arena_t* a = arena_newest(); a != NULL && done < most; a = a->next) {

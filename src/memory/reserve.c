@@ -19,7 +19,8 @@ static arena_t* make_arena(extent_t segments, arena_spec_t spec) {
   arena_t* const arena = arena_new(segments, spec);
   if (arena != NULL) {
     arena_publish(arena);
-    report_verbose("an arena of %zu MiB at %p", segments.count * (SEGMENT_SIZE / MiB), address_of(segments.first));
+    report_verbose("an arena of %zu MiB at %p", segments.count * (SEGMENT_SIZE / MiB),
+                   address_of(segments.first));
   }
   slices_open(segments);
   return arena;
@@ -104,7 +105,8 @@ arena_t* reserve_adopt(void* start, size_t size, arena_spec_t spec) {
   const uintptr_t first = align_up(from, SEGMENT_SIZE);
   const uintptr_t end = align_down(from + size, SEGMENT_SIZE);
   if (end <= first || !window_init()) return NULL;
-  const extent_t segments = {window_slice_number((void*)first) / SEGMENT_SLICES, (end - first) / SEGMENT_SIZE};
+  const extent_t segments = {window_slice_number((void*)first) / SEGMENT_SLICES,
+                             (end - first) / SEGMENT_SIZE};
   spec.flags |= ARENA_OUTSIDE;
   arena_t* const arena = arena_new(segments, spec);
   if (arena == NULL || !window_adopt(&arena->area)) return NULL;

@@ -298,7 +298,8 @@ size_t window_segments(void) {
 }
 
 bool window_segment_ready(size_t segment) {
-  if (segment < WINDOW_SEGMENTS && (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0) return true;
+  if (segment < WINDOW_SEGMENTS && (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0)
+    return true;
   return is_adopted(segment);
 }
 

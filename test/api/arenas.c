@@ -134,25 +134,26 @@ static void exclusive_committed(void) {
 
 static void managed(void) {
   mi_arena_id_t arena = NULL;
-  char* const p = mmap(NULL, 68 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char* const p = mmap(NULL, 72 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   size_t size = 0;
   must(p != MAP_FAILED);
-  must(mi_manage_os_memory_ex(p + 1, 68 * MiB - 2, false, false, true, -1, true, &arena));
+  must(mi_manage_os_memory_ex(p + 1, 72 * MiB - 2, false, false, true, -1, true, &arena));
   char* const start = mi_arena_area(arena, &size);
-  must((uintptr_t)start % mi_arena_min_alignment() == 0 && start >= p && start + size <= p + 68 * MiB);
+  must((uintptr_t)start % mi_arena_min_alignment() == 0 && start >= p && start + size <= p + 72 * MiB);
   must(size >= 64 * MiB && size % mi_arena_min_size() == 0);
-  must(!mi_manage_os_memory(p, 68 * MiB, false, false, true, -1)); /* a second time */
+  must(!mi_manage_os_memory(p, 72 * MiB, false, false, true, -1)); /* a second time */
   use_arena(arena, size);
 }
 
-/* A shared mapping comes back with its old contents when it is purged: zeroed blocks must be zero all the same. */
+/* A shared mapping comes back with its old contents when it is purged: zeroed blocks must be zero all the
+ * same. */
 static void managed_shared(void) {
   mi_arena_id_t arena = NULL;
   size_t size = 0;
-  char* const p = mmap(NULL, 68 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  char* const p = mmap(NULL, 72 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   must(p != MAP_FAILED);
-  memset(p, 0xEE, 68 * MiB);
-  must(mi_manage_os_memory_ex(p, 68 * MiB, true, false, false, -1, true, &arena));
+  memset(p, 0xEE, 72 * MiB);
+  must(mi_manage_os_memory_ex(p, 72 * MiB, true, false, false, -1, true, &arena));
   must(mi_arena_area(arena, &size) != NULL);
   use_arena(arena, size);
 }
@@ -218,8 +219,8 @@ static void callback_refuses(void) {
 static void shared(void) {
   static void* blocks[3000];
   mi_arena_id_t arena = NULL;
-  char* const p = mmap(NULL, 40 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  must(mi_manage_os_memory_ex(p, 40 * MiB, true, true, true, -1, false, &arena));
+  char* const p = mmap(NULL, 44 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_os_memory_ex(p, 44 * MiB, true, true, true, -1, false, &arena));
   size_t inside = 0;
   for (int i = 0; i < 3000; i++) {
     blocks[i] = mi_malloc(30000);
@@ -239,9 +240,9 @@ static void shared(void) {
 
 static void numa_affinity(void) {
   mi_arena_id_t arena = NULL;
-  char* const p = mmap(NULL, 40 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char* const p = mmap(NULL, 44 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   must(mi_malloc(100) != NULL);
-  must(mi_manage_os_memory_ex(p, 40 * MiB, true, true, true, 0, false, &arena));
+  must(mi_manage_os_memory_ex(p, 44 * MiB, true, true, true, 0, false, &arena));
   mi_heap_t* const heap = mi_heap_new();
   void* const before = mi_heap_malloc(heap, 60000);
   must(!mi_arena_contains(arena, before)); /* the first extent has room */
@@ -319,8 +320,8 @@ static void deleting(void) {
 static void destroying(void) {
   mi_arena_id_t arena = NULL;
   unsigned char* blocks[BLOCKS];
-  void* const p = mmap(NULL, 68 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  must(mi_manage_os_memory_ex(p, 68 * MiB, false, false, true, -1, true, &arena));
+  void* const p = mmap(NULL, 72 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_os_memory_ex(p, 72 * MiB, false, false, true, -1, true, &arena));
   for (int round = 0; round < 5; round++) {
     mi_heap_t* const heap = mi_heap_new_in_arena(arena);
     fill(heap, arena, blocks);
@@ -344,8 +345,8 @@ static void forking(void) {
   mi_arena_id_t arena = NULL;
   unsigned char* blocks[BLOCKS];
   pthread_t thread;
-  void* const p = mmap(NULL, 68 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  must(mi_manage_os_memory_ex(p, 68 * MiB, false, false, true, -1, true, &arena));
+  void* const p = mmap(NULL, 72 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_os_memory_ex(p, 72 * MiB, false, false, true, -1, true, &arena));
   mi_heap_t* const heap = mi_heap_new_in_arena(arena);
   fill(heap, arena, blocks);
   must(pthread_create(&thread, NULL, churn, heap) == 0);
