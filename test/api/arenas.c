@@ -158,6 +158,26 @@ static void managed_shared(void) {
   use_arena(arena, size);
 }
 
+/* Blocks that move by their pages elsewhere are copied here: the memory stays what the program made it. */
+static void managed_stays_shared(void) {
+  mi_arena_id_t arena = NULL;
+  char* const p = mmap(NULL, 72 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_os_memory_ex(p, 72 * MiB, true, true, true, -1, true, &arena));
+  mi_heap_t* const heap = mi_heap_new_in_arena(arena);
+  char* const block = mi_heap_malloc(heap, 6 * MiB);
+  memset(block, 5, 6 * MiB);
+  must(mi_heap_malloc(heap, 6 * MiB) != NULL);
+  char* const moved = mi_heap_realloc(heap, block, 14 * MiB);
+  must(moved != block && moved[0] == 5 && moved[6 * MiB - 1] == 5);
+  const pid_t child = fork();
+  if (child == 0) {
+    moved[0] = moved[14 * MiB - 1] = block[MiB] = 42;
+    _exit(0);
+  }
+  must(waitpid(child, NULL, 0) == child);
+  must(moved[0] == 42 && moved[14 * MiB - 1] == 42 && block[MiB] == 42);
+}
+
 /* ---- memory that only the program can commit ---- */
 
 static struct {
@@ -435,6 +455,7 @@ int main(void) {
   RUN(exclusive_committed);
   RUN(managed);
   RUN(managed_shared);
+  RUN(managed_stays_shared);
   RUN(managed_by_callback);
   RUN(callback_refuses);
   RUN(shared);

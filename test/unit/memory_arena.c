@@ -2,6 +2,7 @@
 /* Arenas on a double of the OS: which calls are made for huge pages and nodes, what partial failure leaves,
    what the options do.  Each case has a process of its own. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -236,6 +237,23 @@ static void adopt_at(void* address, mi_arena_id_t* arena) {
   must(mi_arena_area(*arena, NULL) == p && mapped_there(*arena) == 16 * MiB);
 }
 
+static void* allocate_and_exit(void* heap) {
+  for (int i = 0; i < 10; i++) memset(mi_heap_malloc(heap, 1000), 1, 1000);
+  return mi_heap_malloc(heap, 1000);
+}
+
+/* A page that a thread has left is found by the next one: it stands in a stack by its slice's number. */
+static void adopt_abandoned(mi_heap_t* heap) {
+  pthread_t thread;
+  void* block = NULL;
+  for (int i = 0; i < 2; i++) {
+    must(pthread_create(&thread, NULL, allocate_and_exit, heap) == 0);
+    must(pthread_join(thread, &block) == 0);
+  }
+  char* const next = mi_heap_malloc(heap, 1000);
+  must((char*)block - next < 64 * 1024 && next - (char*)block < 64 * 1024);
+}
+
 /* Far above and below the window, whose place is the highest, so that slice numbers are negative. */
 static void everywhere(void) {
   mi_arena_id_t arena[4];
@@ -249,6 +267,7 @@ static void everywhere(void) {
     for (int i = 0; i < 4; i++) {
       mi_heap_t* const heap = mi_heap_new_in_arena(arena[i]);
       void* blocks[100];
+      if (round == 1) adopt_abandoned(heap);
       for (int k = 0; k < 100; k++) {
         blocks[k] = mi_heap_malloc(heap, (size_t)k * 500 + 1);
         must(mi_arena_contains(arena[i], blocks[k]) && mi_heap_of(blocks[k]) == heap);
@@ -259,7 +278,9 @@ static void everywhere(void) {
       for (int k = 1; k < 100; k += 2) mi_free(blocks[k]);
       mi_collect(true);
       if (round == 1) mi_heap_destroy(heap);
-      must(mi_heap_malloc(mi_heap_new_in_arena(arena[i]), 12 * MiB) != NULL || round == 1);
+      mi_heap_t* const whole = mi_heap_new_in_arena(arena[i]);
+      must(mi_heap_malloc(whole, 16 * MiB) != NULL); /* everything has come back */
+      mi_heap_destroy(whole);
     }
   }
 }
