@@ -346,6 +346,59 @@ mi_decl_fresh void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_mall
 mi_decl_fresh void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
 
+/* ---- visiting heaps ---------------------------------------------------------------------------------- */
+
+/* What one thread allocates from a heap: the heap's part of that thread. */
+typedef struct mi_theap_s mi_theap_t;
+
+/* A run of memory with blocks of one size: a page, or one big block. */
+typedef struct mi_heap_area_s {
+  void* blocks;           /* where the first block is, or will be */
+  size_t reserved;        /* bytes of all blocks that fit */
+  size_t committed;       /* bytes of those that have been made ready for use; the others cost nothing yet */
+  size_t used;            /* number of live blocks */
+  size_t block_size;      /* usable bytes of each block */
+  size_t full_block_size; /* bytes from one block to the next */
+  void* reserved1;        /* NULL */
+} mi_heap_area_t;
+
+/* Called for each area with block NULL, and then, if blocks are visited, for each live block of the area, in
+   the order of addresses; block_size is the area's.  Returns whether to go on.  `area` is valid during the
+   call.  The function may free the block that it is given; it must not allocate from, resize in or
+   otherwise free from the heap, nor end it. */
+typedef bool(mi_cdecl mi_block_visit_fun)(const mi_heap_t* heap, const mi_heap_area_t* area, void* block,
+                                          size_t block_size, void* arg);
+typedef bool(mi_cdecl mi_heap_visit_fun)(mi_heap_t* heap, void* arg);
+
+/* Visit all areas of `heap` (NULL: the main heap), of whichever thread they are: true when all have been
+   visited, false when the visitor has returned false.  Areas without a live block may be among them.
+   Blocks count as live from their allocation to their free, whoever frees them.
+   Only while no other thread allocates from the heap or frees blocks of it: otherwise blocks may be missing,
+   or reported though they are free.  Even then the visit itself ends and reads no memory that is not the
+   allocator's; what the visitor does with a block is its own affair. */
+mi_decl_export bool mi_heap_visit_blocks(mi_heap_t* heap, bool visit_blocks, mi_block_visit_fun* visitor,
+                                         void* arg) mi_attr_noexcept;
+
+/* The same for those areas alone that no thread owns: their threads have ended, or have put them aside as
+   full.  Big blocks are not among them, they never have an owner. */
+mi_decl_export bool mi_heap_visit_abandoned_blocks(mi_heap_t* heap, bool visit_blocks,
+                                                   mi_block_visit_fun* visitor, void* arg) mi_attr_noexcept;
+
+/* The same for those areas alone that one thread owns (NULL: the calling thread, of the heap that it
+   allocates from by default). */
+mi_decl_export bool mi_theap_visit_blocks(const mi_theap_t* theap, bool visit_blocks,
+                                          mi_block_visit_fun* visitor, void* arg) mi_attr_noexcept;
+
+/* For programs that defragment their heap: is block p better moved, that is: copied to a block fresh from
+   mi_heap_malloc and freed?  True when p belongs to `heap` (NULL: the main heap), less than `percent` of the
+   blocks that its page has room for are in use, and the page is not the one that blocks of its size are just
+   taken from.  A program that so moves every block that it holds fills its pages one after the other, and
+   those it moves blocks out of become empty and go back to the system.  Big blocks have pages of their own:
+   false.  A hint: when other threads use the heap at the same time it may be a moment old.  p must be
+   live. */
+mi_decl_export bool mi_unsafe_heap_page_is_under_utilized(mi_heap_t* heap, void* p,
+                                                          size_t percent) mi_attr_noexcept;
+
 /* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
 
 /* Tidy the calling thread's heap and give free memory back to the system; force: all of it, at once. */

@@ -208,9 +208,7 @@ EXPORT void mi_heap_destroy(mi_heap_t* heap) {
 
 EXPORT mi_heap_t* mi_heap_of(const void* p) {
   page_t* const page = p != NULL ? page_of(p) : NULL;
-  if (page == NULL) return NULL;
-  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
-  return load_relaxed(&heap->state) == HEAP_DELETED || heap->heir == NULL ? &heap_main : heap;
+  return page != NULL ? heap_of_page(page) : NULL;
 }
 
 EXPORT bool mi_heap_contains(const mi_heap_t* heap, const void* p) {

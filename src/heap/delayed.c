@@ -99,16 +99,24 @@ void part_drain_held(heap_part_t* part) {
   }
 }
 
-bool part_delays_block(heap_part_t* part, const block_t* block) {
-  if (part == NULL) return false;
+bool part_look_delayed(heap_part_t* part, delayed_visit_t* visit, void* arg) {
   const block_t* listed = (const block_t*)load_acquire(&part->delayed);
   for (size_t i = 0; i < LOOK_MAX && listed != NULL; i++) {
-    if (listed == block) return true;
-    const page_t* const page = page_of(listed);
+    page_t* const page = page_of(listed);
     if (page == NULL || page->slices == 0 || !page_is_block(page, listed)) return false;
+    if (visit(page, listed, arg)) return true;
     listed = block_next(page, listed);
   }
   return false;
+}
+
+static bool is_block(page_t* page, const block_t* listed, void* block) {
+  UNUSED(page);
+  return listed == block;
+}
+
+bool part_delays_block(heap_part_t* part, const block_t* block) {
+  return part != NULL && part_look_delayed(part, is_block, (block_t*)(uintptr_t)block);
 }
 
 void part_die(heap_part_t* part) {

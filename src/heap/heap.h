@@ -120,6 +120,9 @@ bool part_is_valid(const heap_part_t* part);
 void heap_free_remote(page_t* page, block_t* block);
 void part_drain(heap_part_t* part);                     /* owner: free what others delivered to the part */
 bool part_delays_block(heap_part_t* part, const block_t* block); /* is it on the list? */
+/* anybody: look along the list until `visit` says true; true when it did.  Ends and never faults. */
+typedef bool delayed_visit_t(page_t* page, const block_t* listed, void* arg);
+bool part_look_delayed(heap_part_t* part, delayed_visit_t* visit, void* arg);
 /* owner, part without pages: nothing delivered is lost */
 void part_die(heap_part_t* part);
 
@@ -131,6 +134,11 @@ void part_drain_held(heap_part_t* part);   /* heap/delayed.c: free what others d
 
 /* ---- a heap's pages (anybody) ---- */
 page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when there is none */
+/* the heap it belongs to: the main heap, if its own was deleted */
+static inline heap_t* heap_of_page(page_t* page) {
+  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
+  return load_relaxed(&heap->state) == HEAP_DELETED || heap->heir == NULL ? &heap_main : heap;
+}
 void heap_note_page(heap_t* heap, const page_t* page);
 /* an empty page that the caller owns goes back, or stays parked while linked */
 void page_release(page_t* page);

@@ -154,27 +154,49 @@ bool page_is_valid(const page_t* page) {
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }
 
-/* ---- after a fork ---- */
+/* ---- looking from outside ---- */
 
-typedef struct seen_s { uint64_t bits[(SLICE_SIZE / 8) / 64]; } seen_t;
+enum { LOOK_BLOCKS_MAX = SLICE_SIZE / 8 }; /* a page of 8-byte blocks is one slice, and no other has more */
 
-/* Note the blocks of a list that may be torn; stops at the first thing that cannot be a free block. */
-static void note_list(const page_t* page, const block_t* list, seen_t* seen) {
-  while (list != NULL && block_is_valid(page, list)) {
-    const size_t index = block_index(page, list);
-    if ((seen->bits[index / 64] >> (index % 64)) & 1) return;
-    seen->bits[index / 64] |= UINT64_C(1) << (index % 64);
-    list = block_next(page, list);
-  }
+/* The owner changes the field with plain stores. */
+#define look_at(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+bool page_look_note(page_look_t* look, const block_t* block) {
+  const size_t offset = (size_t)((uintptr_t)block - (uintptr_t)look->start);
+  const size_t index = offset / look->stride;
+  if (index >= look->reserved || offset % look->stride != 0 || page_look_is_listed(look, index)) return false;
+  look->listed[index / 64] |= UINT64_C(1) << (index % 64);
+  return true;
 }
 
+/* Stops at the first thing that cannot be a free block that is new. */
+static void look_along(page_look_t* look, const block_t* list) {
+  while (list != NULL && page_look_note(look, list))
+    list = (const block_t*)((uintptr_t)look_at(list->next) ^ look->key);
+}
+
+void page_look(const page_t* page, page_look_t* look) {
+  const size_t slices = look_at(page->slices); /* of whatever page: they were claimed, so they are readable */
+  const size_t stride = look_at(page->stride);
+  memset(look, 0, sizeof(*look));
+  look->start = page_start(page);
+  look->stride = max_size(stride, 1);
+  look->reserved = min_size(min_size(look_at(page->reserved), LOOK_BLOCKS_MAX),
+                            slices * SLICE_SIZE / look->stride);
+  look->capacity = min_size(page_capacity(page), look->reserved);
+  look->key = look_at(page->key);
+  look_along(look, look_at(page->free));
+  look_along(look, look_at(page->local_free));
+  look_along(look, remote_list(page));
+}
+
+/* ---- after a fork ---- */
+
 void page_rebuild(page_t* page) {
-  seen_t seen;
+  page_look_t look;
   uint32_t count;
-  memset(&seen, 0, sizeof(seen));
-  note_list(page, page->free, &seen);
-  note_list(page, page->local_free, &seen);
-  note_list(page, remote_take(page, &count), &seen);
+  page_look(page, &look);
+  remote_take(page, &count);
   page->free = NULL;
   page->local_free = NULL;
   page->flags = 0;
@@ -182,7 +204,7 @@ void page_rebuild(page_t* page) {
   size_t live = 0;
   size_t capacity = page_capacity(page);
   for (size_t i = page->reserved; i-- > 0;) {
-    if ((seen.bits[i / 64] >> (i % 64)) & 1) {
+    if (page_look_is_listed(&look, i)) {
       block_t* const block = block_at(page, i);
       block_set_mark(page, block);
       block_set_next(page, block, page->free);

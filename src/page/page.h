@@ -155,7 +155,8 @@ static inline void page_push_local(page_t* page, block_t* block) {
 /* Is p the start of a block of this page, carved or not? */
 static inline bool page_is_block(const page_t* page, const void* p) {
   const size_t offset = (size_t)((const char*)p - page_start(page));
-  return offset % page->stride == 0 && offset / page->stride < page->reserved;
+  const size_t stride = page->stride; /* 0: to who asks about a page of others, it may have become a single */
+  return stride != 0 && offset % stride == 0 && offset / stride < page->reserved;
 }
 
 typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;
@@ -175,6 +176,27 @@ void page_merge_lists(page_t* page);
 /* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends
    and never faults, even when the list changes meanwhile. */
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block);
+
+/* What blocks a page has, and which of them are free.  Made by a look from outside, also at a page of others:
+   every field is read once and every walk is bounded and stays in memory that the page's slices cover, so the
+   look ends and never faults; what it finds is true when nobody changes the page meanwhile. */
+typedef struct page_look_s {
+  char* start;
+  size_t stride;
+  size_t reserved;
+  size_t capacity;
+  uint64_t key;
+  uint64_t listed[SLICE_SIZE / 8 / 64]; /* bit i: block i lies on a list of free blocks */
+} page_look_t;
+
+void page_look(const page_t* page, page_look_t* look);
+
+/* Note a block that a list elsewhere holds.  False: it is none of the page, or was noted before. */
+bool page_look_note(page_look_t* look, const block_t* block);
+
+static inline bool page_look_is_listed(const page_look_t* look, size_t index) {
+  return (look->listed[index / 64] >> (index % 64)) & 1;
+}
 
 void page_forked(void); /* this process is a forked child: see P1 */
 

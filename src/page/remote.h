@@ -46,6 +46,15 @@ typedef enum remote_verdict_e {
 static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }
 static inline uint32_t remote_count(uint64_t word) { return (uint32_t)((word >> 30) & 0xFFFF); }
 
+/* Live blocks of a page, as far as it knows: what lies on a delayed list counts.  The owner changes `used`
+   with plain stores while others ask; a number that is a moment old is what they want. */
+static inline size_t page_live_blocks(page_t* page) {
+  const uint64_t word = load_acquire(&page->thread_free);
+  if (remote_state(word) == REMOTE_ABANDONED) return remote_count(word);
+  const uint32_t used = __atomic_load_n(&page->used, __ATOMIC_RELAXED);
+  return used - min_size(used, remote_count(word));
+}
+
 /* A new page: NORMAL, empty; the version goes on over the lives of the table entry. */
 void remote_reset(page_t* page);
 

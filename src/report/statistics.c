@@ -12,14 +12,6 @@
 #include "page/remote.h"
 #include "thread/thread.h"
 
-/* The owner changes `used` with plain stores while we look: a number that is a moment old is what we want. */
-static size_t live_blocks(page_t* page) {
-  const uint64_t word = load_acquire(&page->thread_free);
-  if (remote_state(word) == REMOTE_ABANDONED) return remote_count(word);
-  const uint32_t used = __atomic_load_n(&page->used, __ATOMIC_RELAXED);
-  return used - min_size(used, remote_count(word));
-}
-
 static void count_page(page_t* page, void* arg) {
   stats_snapshot_t* const stats = arg;
   stats->pages++;
@@ -31,7 +23,7 @@ static void count_page(page_t* page, void* arg) {
   }
   const unsigned bin = page->bin;
   if (bin >= BIN_COUNT) return; /* it has just become a big block */
-  const size_t live = live_blocks(page);
+  const size_t live = page_live_blocks(page);
   if (load_relaxed(&page->owner_tag) == TAG_ABANDONED) stats->abandoned_pages++;
   stats->bins[bin].pages++;
   stats->bins[bin].blocks += live;

@@ -34,6 +34,12 @@ void thread_register(thread_t* record) {
   } while (!cas_weak_acq_rel(&all_records, &head, (uintptr_t)record)); /* release: partner in the look */
 }
 
+void thread_visit_parts(part_visit_t* visit, void* arg) {
+  for (thread_t* record = (thread_t*)load_acquire(&all_records); record != NULL; record = record->all_next) {
+    for (heap_part_t* part = record->parts; part != NULL; part = part->sibling) visit(part, arg);
+  }
+}
+
 static heap_part_t* main_part(const thread_t* record) {
   heap_part_t* part = record->parts;
   while (part != NULL && part->heap != &heap_main) part = part->sibling;
