@@ -37,9 +37,10 @@ typedef struct arena_s {
   atomic_u64_t open[];     /* atomic: bit: the segment may have a free slice */
 } arena_t;
 
-/* The segment's arena, or NULL; its flags, 0 without an arena. */
+/* The segment's arena, or NULL; its flags, 0 without an arena.  The label is there before any slice of the
+   segment can be claimed, and stays. */
 static inline arena_t* segment_arena(size_t segment) {
-  return (arena_t*)(uintptr_t)load_relaxed(segment_word(segment, WORD_ARENA));
+  return (arena_t*)(uintptr_t)load_settled(segment_word(segment, WORD_ARENA));
 }
 static inline uint32_t segment_flags(size_t segment) {
   const arena_t* const arena = segment_arena(segment);

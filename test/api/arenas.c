@@ -169,6 +169,10 @@ static void managed_stays_shared(void) {
   must(mi_heap_malloc(heap, 6 * MiB) != NULL);
   char* const moved = mi_heap_realloc(heap, block, 14 * MiB);
   must(moved != block && moved[0] == 5 && moved[6 * MiB - 1] == 5);
+  char* const again = mi_heap_malloc(heap, 6 * MiB);
+  must(again == block);
+  memset(again, 9, 6 * MiB);
+  must(moved[0] == 5 && moved[6 * MiB - 1] == 5);
   const pid_t child = fork();
   if (child == 0) {
     moved[0] = moved[14 * MiB - 1] = block[MiB] = 42;

@@ -47,6 +47,7 @@ static void all_pages(void) {
   must(p != NULL && mi_arena_contains(arena, p));
   memset(p, 1, 100 * MiB);
   mi_free(p);
+  must(memory_stats().dirty == 0);
   mi_collect(true);
   mi_arenas_purge();
   must(double_calls(CALL_COMMIT) == commits);
