@@ -13,7 +13,7 @@ FREEZE_OPERATIONS ?= 1000000
 FUZZ_SECONDS      ?= 600
 
 .DEFAULT_GOAL := build
-.PHONY: build run test stress fuzz bench bench-metadata bench-quick install clean help
+.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -48,6 +48,10 @@ bench-metadata: build ## what the allocator takes beside 1 GiB of blocks, agains
 bench-quick: build ## the same, short
 	@tools/install-deps bench
 	@bench/run --quick --library $(LIBRARY)
+
+amalgamation: ## one mimalloc.c and the headers, to be dropped into a project, in build/amalgamation
+	@tools/amalgamate build/amalgamation
+	@echo "build/amalgamation: $$(ls build/amalgamation | tr '\n' ' ')"
 
 install: build ## install library, headers, CMake package and pkg-config file into PREFIX (/usr/local)
 	@cmake --install $(RELEASE) --prefix $(PREFIX)

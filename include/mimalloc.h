@@ -51,6 +51,7 @@
 #define mi_attr_alloc_size(s)       __attribute__((alloc_size(s)))
 #define mi_attr_alloc_size2(s1, s2) __attribute__((alloc_size(s1, s2)))
 #define mi_attr_alloc_align(p)      __attribute__((alloc_align(p)))
+#define mi_attr_const               __attribute__((const))
 #else
 #define mi_decl_export
 #define mi_decl_restrict
@@ -58,6 +59,7 @@
 #define mi_attr_alloc_size(s)
 #define mi_attr_alloc_size2(s1, s2)
 #define mi_attr_alloc_align(p)
+#define mi_attr_const
 #endif
 #define mi_cdecl /* the calling convention of hooks: C's own */
 
@@ -130,6 +132,20 @@ mi_decl_result size_t mi_good_size(size_t size) mi_attr_noexcept;
 mi_decl_export void mi_free_size(void* p, size_t size) mi_attr_noexcept;
 mi_decl_export void mi_free_size_aligned(void* p, size_t size, size_t alignment) mi_attr_noexcept;
 mi_decl_export void mi_free_aligned(void* p, size_t alignment) mi_attr_noexcept;
+
+/* mi_free for blocks that were asked for with at most MI_SMALL_SIZE_MAX bytes; nonnull: p is not NULL; local:
+   the calling thread allocated p.  In this version the knowledge is not needed: they are mi_free. */
+mi_decl_export void mi_free_small(void* p) mi_attr_noexcept;
+mi_decl_export void mi_free_small_nonnull(void* p) mi_attr_noexcept;
+mi_decl_export void mi_free_small_local(void* p) mi_attr_noexcept;
+mi_decl_export void mi_free_small_local_nonnull(void* p) mi_attr_noexcept;
+
+/* As mi_malloc_small and mi_zalloc_small, the size in words of sizeof(void*) bytes: at most
+   MI_SMALL_WSIZE_MAX (more works too).  The last gives the words that hold `size` bytes, rounded up; for
+   every size, without overflow. */
+mi_decl_fresh void* mi_wmalloc_small(size_t wsize) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_wzalloc_small(size_t wsize) mi_attr_noexcept mi_attr_malloc;
+mi_decl_result size_t mi_wsize_from_size(size_t size) mi_attr_noexcept mi_attr_const;
 
 /* The same functions, telling also the usable size of the block made (`block_size`), freed, or resized
    (before: `block_size_pre`, after: `block_size_post`).  Each of these pointers may be NULL; 0 is stored
@@ -266,7 +282,7 @@ mi_decl_result void* mi_new_reallocn(void* p, size_t newcount, size_t size) mi_a
 
 /* A heap groups blocks so that they can be freed together.  Its functions may be called from any thread, at
    the same time; a block of any heap is freed by mi_free.  Only delete and destroy must be the last call
-   on their heap. */
+   on their heap; a heap that is destroyed must not be another thread's default (mi_theap_set_default). */
 typedef struct mi_heap_s mi_heap_t;
 
 /* A new heap, or NULL when out of memory. */
@@ -280,12 +296,24 @@ mi_decl_export void mi_heap_destroy(mi_heap_t* heap) mi_attr_noexcept;
 /* Give back to the system what `heap` does not use; force: what it retains for reuse as well. */
 mi_decl_export void mi_heap_collect(mi_heap_t* heap, bool force) mi_attr_noexcept;
 
-/* The heap that mi_malloc allocates from; the heap block p belongs to (NULL when p is no block of ours). */
+/* The heap that mi_malloc allocates from unless told otherwise (mi_theap_set_default); the heap block p
+   belongs to (NULL when p is no block of ours). */
 mi_decl_result mi_heap_t* mi_heap_main(void) mi_attr_noexcept;
 mi_decl_result mi_heap_t* mi_heap_of(const void* p) mi_attr_noexcept;
 
 /* Does p point to a block of `heap` (NULL: the main heap)?  p may be any address. */
 mi_decl_result bool mi_heap_contains(const mi_heap_t* heap, const void* p) mi_attr_noexcept;
+
+/* Does p (any address) point to a block of any heap; the same by its old name; does it point to memory of
+   this allocator, allocated or not?  Of memory that is free, or is being freed meanwhile, the first two may
+   say either.  False for NULL. */
+mi_decl_result bool mi_any_heap_contains(const void* p) mi_attr_noexcept;
+mi_decl_result bool mi_check_owned(const void* p) mi_attr_noexcept;
+mi_decl_result bool mi_is_in_heap_region(const void* p) mi_attr_noexcept;
+
+/* How much of its blocks a build that fills freed and fresh memory leaves as it is.  Accepted without effect:
+   no build of this version fills memory. */
+mi_decl_export void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) mi_attr_noexcept;
 
 mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
@@ -337,6 +365,19 @@ mi_decl_result void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t ne
 mi_decl_result void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                                 size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
 
+/* As mi_rezalloc_aligned and its kin (for blocks that came zeroed from such functions only). */
+mi_decl_result void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
+                                              size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
+    mi_attr_alloc_align(4);
+mi_decl_result void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                                 size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+mi_decl_result void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                              size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4)
+    mi_attr_alloc_align(5);
+mi_decl_result void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                                 size_t alignment, size_t offset) mi_attr_noexcept
+    mi_attr_alloc_size2(3, 4);
+
 mi_decl_fresh char* mi_heap_strdup(mi_heap_t* heap, const char* s) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh char* mi_heap_strndup(mi_heap_t* heap, const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
 mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname,
@@ -346,10 +387,72 @@ mi_decl_fresh void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_mall
 mi_decl_fresh void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
 
-/* ---- visiting heaps ---------------------------------------------------------------------------------- */
+/* ---- a thread's parts of heaps ---------------------------------------------------------------------- */
 
-/* What one thread allocates from a heap: the heap's part of that thread. */
+/* Every thread that allocates from a heap has a part of it, with memory of its own: a theap.  It is valid
+   until its thread ends (or calls mi_thread_done), or the heap does.  NULL stands for the main heap's.
+
+   Allocation from a theap is allocation from its heap, by whichever thread calls. */
 typedef struct mi_theap_s mi_theap_t;
+
+/* The calling thread's part of `heap`, made if need be; NULL when out of memory (errno ENOMEM). */
+mi_decl_result mi_theap_t* mi_heap_theap(mi_heap_t* heap) mi_attr_noexcept;
+
+/* From now on the functions that name no heap (mi_malloc, and malloc where that is ours) allocate in the
+   calling thread from the heap of `theap`; every thread starts with the main heap.  Returns the theap that
+   was the default; NULL when out of memory, then nothing has changed.  When the thread deletes or destroys
+   the heap, or deletes the theap, the main heap is its default again.  Where malloc is ours the default
+   serves libraries too (pthread_create, stdio), which may keep what they got: delete such a heap, do not
+   destroy it. */
+mi_decl_result mi_theap_t* mi_theap_get_default(void) mi_attr_noexcept;
+mi_decl_export mi_theap_t* mi_theap_set_default(mi_theap_t* theap) mi_attr_noexcept;
+
+/* mi_heap_collect of the theap's heap. */
+mi_decl_export void mi_theap_collect(mi_theap_t* theap, bool force) mi_attr_noexcept;
+
+/* The calling thread gives up the memory of its part: live blocks stay valid, in the same heap, whose other
+   threads may fill the room between them.  After delete the theap is invalid, but for the main heap's;
+   after abandon it may go on.  A theap must be the calling thread's own.  From a signal handler that
+   interrupts an allocation, both leave the memory where it is. */
+mi_decl_export void mi_theap_delete(mi_theap_t* theap) mi_attr_noexcept;
+mi_decl_export void mi_theap_quiescent_abandon(mi_theap_t* theap) mi_attr_noexcept;
+
+/* Tune the sampling of guarded builds.  Accepted without effect: no build of this version guards blocks. */
+mi_decl_export void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate,
+                                                     size_t seed) mi_attr_noexcept;
+mi_decl_export void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min,
+                                                    size_t max) mi_attr_noexcept;
+
+mi_decl_fresh void* mi_theap_malloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_zalloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_calloc(mi_theap_t* theap, size_t count,
+                                    size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_theap_malloc_small(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_zalloc_small(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_wmalloc_small(mi_theap_t* theap, size_t wsize) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_theap_wzalloc_small(mi_theap_t* theap, size_t wsize) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_theap_malloc_aligned(mi_theap_t* theap, size_t size,
+                                            size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_fresh void* mi_theap_zalloc_aligned(mi_theap_t* theap, size_t size,
+                                            size_t alignment) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+mi_decl_result void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
+    mi_attr_alloc_size(3);
+mi_decl_result void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
+    mi_attr_alloc_size(3);
+mi_decl_fresh void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size) mi_attr_malloc
+    mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_theap_alloc_new_nothrow(mi_theap_t* theap,
+                                               size_t size) mi_attr_noexcept mi_attr_malloc
+    mi_attr_alloc_size(2);
+
+/* ---- visiting heaps ---------------------------------------------------------------------------------- */
 
 /* A run of memory with blocks of one size: a page, or one big block. */
 typedef struct mi_heap_area_s {
@@ -399,10 +502,63 @@ mi_decl_export bool mi_theap_visit_blocks(const mi_theap_t* theap, bool visit_bl
 mi_decl_export bool mi_unsafe_heap_page_is_under_utilized(mi_heap_t* heap, void* p,
                                                           size_t percent) mi_attr_noexcept;
 
+/* ---- names of version 2 ------------------------------------------------------------------------------ */
+
+/* For programs written against 2.x; there a heap served one thread only, here any. */
+
+/* The heap that the calling thread's mi_malloc serves, and its change, which returns the one before (NULL
+   when out of memory; then nothing has changed): mi_theap_set_default by heaps.  backing: the main heap. */
+mi_decl_result mi_heap_t* mi_heap_get_default(void) mi_attr_noexcept;
+mi_decl_export mi_heap_t* mi_heap_set_default(mi_heap_t* heap) mi_attr_noexcept;
+mi_decl_result mi_heap_t* mi_heap_get_backing(void) mi_attr_noexcept;
+
+/* Two more names of mi_heap_contains. */
+mi_decl_result bool mi_heap_contains_block(mi_heap_t* heap, const void* p) mi_attr_noexcept;
+mi_decl_result bool mi_heap_check_owned(mi_heap_t* heap, const void* p) mi_attr_noexcept;
+
+/* A heap; without allow_destroy, mi_heap_destroy only deletes it.  The tag is accepted without effect: it
+   served visitors of abandoned blocks, which are told the heap itself.  arena_id NULL (0): any memory; there
+   is no other arena in this version, so any other id is refused: NULL, errno EINVAL. */
+typedef void* mi_arena_id_t;
+mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy,
+                                         mi_arena_id_t arena_id) mi_attr_noexcept;
+
 /* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
 
 /* Tidy the calling thread's heap and give free memory back to the system; force: all of it, at once. */
 mi_decl_export void mi_collect(bool force) mi_attr_noexcept;
+
+/* mi_collect(true).  The target, bytes that the thread may keep, is accepted without effect: everything that
+   can be given back is, and live blocks cannot be. */
+mi_decl_export void mi_collect_reduce(size_t target_thread_owned) mi_attr_noexcept;
+
+/* Threads and the process announce themselves by their first allocation and leave when they end; none of
+   these calls is needed, each may be repeated, and none changes errno.
+   - mi_thread_init: the calling thread announces itself now.
+   - mi_thread_done: it gives up its memory now, as at its end; its live blocks stay valid.  It may allocate
+     again, as a new thread to the allocator, with the main heap for its default.  From within a
+     deferred_free the call does nothing.
+   - mi_process_init: the allocator gets ready.
+   - mi_process_done: the statistics are printed if option show_stats asks for them (not again at exit), and
+     the thread that gives memory back in the background ends, for good.  The program may go on allocating;
+     then those who free give back. */
+mi_decl_export void mi_thread_init(void) mi_attr_noexcept;
+mi_decl_export void mi_thread_done(void) mi_attr_noexcept;
+mi_decl_export void mi_process_init(void) mi_attr_noexcept;
+mi_decl_export void mi_process_done(void) mi_attr_noexcept;
+
+/* The calling thread belongs to a pool and runs whatever comes: when it frees blocks of threads that have
+   ended it does not become the owner of the memory around them, which stays for everybody.  Until the thread
+   ends or calls mi_thread_done. */
+mi_decl_export void mi_thread_set_in_threadpool(void) mi_attr_noexcept;
+
+/* A number for the thread that owns the memory around p (any address): the same for all it owns, never
+   another thread's.  0 when no thread owns it: p is not ours, a large block, or its thread has given it
+   up. */
+mi_decl_result size_t mi_thread_id_of(const void* p) mi_attr_noexcept;
+
+/* Always false: whether Windows' own malloc is redirected to this one. */
+mi_decl_result bool mi_is_redirected(void) mi_attr_noexcept;
 
 /* Called by the allocating thread at a regular cadence of its slow path, counted in `heartbeat`, and with
    `force` when memory is collected by force or has run out: the place to free what the program put off.  It
@@ -436,6 +592,10 @@ mi_decl_export void mi_stats_print_out(mi_output_fun* out, void* arg) mi_attr_no
 mi_decl_export void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, size_t* system_msecs,
                                     size_t* current_rss, size_t* peak_rss, size_t* current_commit,
                                     size_t* peak_commit, size_t* page_faults) mi_attr_noexcept;
+
+/* Print the same as text, to `out` (NULL: the registered output or stderr). */
+mi_decl_export void mi_process_info_print(void) mi_attr_noexcept;
+mi_decl_export void mi_process_info_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
 
 /* ---- arenas, huge pages, NUMA ------------------------------------------------------------------------- */
 

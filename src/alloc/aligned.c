@@ -18,7 +18,7 @@ static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_
   return alloc_generic((request_t){.size = size, .alignment = power, .offset = offset, .memory = memory});
 }
 
-static void* resize_aligned(void* p, request_t request) {
+void* resize_aligned(void* p, request_t request) {
   if (request.alignment == 0) request.alignment = 3;
   if (!is_power_of_two(request.alignment)) return alloc_generic(request); /* which refuses it */
   if (request.alignment <= sizeof(void*) && request.offset % request.alignment == 0) request.alignment = 0;

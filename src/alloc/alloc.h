@@ -19,6 +19,9 @@ typedef struct request_s {
   zeroed_t memory; /* MEMORY_ZERO: all usable bytes are to be zero */
 } request_t;
 
+static inline heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : &heap_main; }
+static inline heap_t* theap_heap(const mi_theap_t* theap) { return theap != NULL ? theap->heap : &heap_main; }
+
 /* Does every block of its size meet the request's alignment? */
 static inline bool request_is_natural(const request_t* request) {
   return request->alignment <= 16 && (request->alignment <= 1 || request->offset % request->alignment == 0);

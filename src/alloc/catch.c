@@ -17,17 +17,18 @@
 
 extern const char call_catching_landing[] __attribute__((visibility("hidden")));
 
+__attribute__((used)) /* named in assembly only */
 _Unwind_Reason_Code call_catching_personality(int version, _Unwind_Action actions,
-                                              _Unwind_Exception_Class class,
+                                              _Unwind_Exception_Class kind,
                                               struct _Unwind_Exception* exception,
                                               struct _Unwind_Context* context);
 
 /* A forced unwind (the end of a thread) is not an exception: it passes. */
 _Unwind_Reason_Code call_catching_personality(int version, _Unwind_Action actions,
-                                              _Unwind_Exception_Class class,
+                                              _Unwind_Exception_Class kind,
                                               struct _Unwind_Exception* exception,
                                               struct _Unwind_Context* context) {
-  UNUSED(class);
+  UNUSED(kind);
   if (version != 1 || (actions & _UA_FORCE_UNWIND) != 0) return _URC_CONTINUE_UNWIND;
   if ((actions & _UA_SEARCH_PHASE) != 0) return _URC_HANDLER_FOUND;
   if ((actions & _UA_HANDLER_FRAME) == 0) return _URC_CONTINUE_UNWIND;

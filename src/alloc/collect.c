@@ -65,6 +65,11 @@ EXPORT void mi_collect(bool force) {
   errno = saved_errno;
 }
 
+EXPORT void mi_collect_reduce(size_t target_thread_owned) {
+  UNUSED(target_thread_owned);
+  mi_collect(true);
+}
+
 EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   const int saved_errno = errno;
   thread_attach();
@@ -72,7 +77,7 @@ EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
   thread_t* const self = thread_enter();
   if (self != NULL) {
-    heap_part_t* const part = heap == NULL ? self->part : thread_find_part(self, heap);
+    heap_part_t* const part = thread_find_part(self, heap != NULL ? heap : &heap_main);
     if (part != NULL) collect_part(part);
     if (force) purge_all();
     thread_leave(self);

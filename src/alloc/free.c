@@ -111,7 +111,7 @@ NOINLINE void free_emptied(page_t* page) {
 /* Whether the calling thread should become the owner of the abandoned page that it frees into. */
 static heap_part_t* reclaiming_part(const thread_t* self, page_t* page) {
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
-  if (self->outer != NULL || load_relaxed(&heap->state) != HEAP_LIVE) return NULL;
+  if (self->outer != NULL || self->in_threadpool || load_relaxed(&heap->state) != HEAP_LIVE) return NULL;
   heap_part_t* const part = thread_find_part(self, heap);
   if (part == NULL) return NULL;
   const bool was_own = load_relaxed(&page->part) == (uintptr_t)part;
@@ -205,7 +205,7 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     report_unallocated(verb, p);
     return BLOCK_BAD;
   }
-  if (page->slices != 0 && block_was_freed(page, p)) {
+  if (page->slices != 0 && block_was_freed(page, (const block_t*)p)) {
     report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p,
                   page_usable_size(page));
     return BLOCK_BAD;
@@ -216,6 +216,11 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
 /* ---- entries ---- */
 
 EXPORT void mi_free(void* p) { free_fast(p); }
+
+EXPORT void mi_free_small(void* p) { free_fast(p); }
+EXPORT void mi_free_small_nonnull(void* p) { free_fast(p); }
+EXPORT void mi_free_small_local(void* p) { free_fast(p); }
+EXPORT void mi_free_small_local_nonnull(void* p) { free_fast(p); }
 
 EXPORT void mi_free_size(void* p, size_t size) {
   UNUSED(size);

@@ -22,8 +22,6 @@ static heap_part_t* ready_part(const heap_t* heap) {
   return part != NULL ? part : &part_empty;
 }
 
-static heap_t* heap_or_main(mi_heap_t* heap) { return heap != NULL ? heap : &heap_main; }
-
 static void* heap_alloc(mi_heap_t* h, size_t size, zeroed_t memory) {
   heap_t* const heap = heap_or_main(h);
   if (likely(size <= DIRECT_SIZE_MAX)) {
@@ -123,11 +121,34 @@ EXPORT void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, 
 
 EXPORT void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                         size_t offset) {
-  return resize(p, aligned_request(heap, newsize, alignment, offset));
+  return resize_aligned(p, aligned_request(heap, newsize, alignment, offset));
 }
 
 EXPORT void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment) {
   return mi_heap_realloc_aligned_at(heap, p, newsize, alignment, 0);
+}
+
+EXPORT void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                         size_t offset) {
+  request_t request = aligned_request(heap, newsize, alignment, offset);
+  request.memory = MEMORY_ZERO;
+  return resize_aligned(p, request);
+}
+
+EXPORT void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment) {
+  return mi_heap_rezalloc_aligned_at(heap, p, newsize, alignment, 0);
+}
+
+EXPORT void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                         size_t alignment, size_t offset) {
+  size_t total;
+  if (!mul_fits(newcount, size, &total)) return alloc_overflow("heap_recalloc_aligned", newcount, size);
+  return mi_heap_rezalloc_aligned_at(heap, p, total, alignment, offset);
+}
+
+EXPORT void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                      size_t alignment) {
+  return mi_heap_recalloc_aligned_at(heap, p, newcount, size, alignment, 0);
 }
 
 /* ---- life ---- */
@@ -154,6 +175,12 @@ static bool heap_may_end(const heap_t* heap, const char* verb) {
   return false;
 }
 
+/* The calling thread's own use of a heap that ends. */
+static void leave_default(const heap_t* heap) {
+  const thread_t* const root = thread_root();
+  if (root != NULL && root->default_heap == heap) thread_set_default(&heap_main);
+}
+
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
 static void forward_page(page_t* page, void* arg) {
   const heap_t* const heap = arg;
@@ -169,6 +196,7 @@ static void forward_page(page_t* page, void* arg) {
 EXPORT void mi_heap_delete(mi_heap_t* heap) {
   if (!heap_may_end(heap, "delete")) return;
   const int saved_errno = errno;
+  leave_default(heap);
   store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
   thread_t* const self = thread_enter();
   if (self != NULL) thread_settle(self);
@@ -191,7 +219,12 @@ static void destroy_page(page_t* page, void* arg) {
 
 EXPORT void mi_heap_destroy(mi_heap_t* heap) {
   if (!heap_may_end(heap, "destroy")) return;
+  if (heap->only_delete) {
+    mi_heap_delete(heap);
+    return;
+  }
   const int saved_errno = errno;
+  leave_default(heap);
   thread_t* const self = thread_enter();
   store_seq_cst(&heap->state, (uint32_t)HEAP_DESTROYED);
   abandoned_unlink_all(heap);
@@ -213,4 +246,14 @@ EXPORT mi_heap_t* mi_heap_of(const void* p) {
 
 EXPORT bool mi_heap_contains(const mi_heap_t* heap, const void* p) {
   return p != NULL && mi_heap_of(p) == heap_or_main((mi_heap_t*)(uintptr_t)heap);
+}
+
+EXPORT bool mi_any_heap_contains(const void* p) { return mi_heap_of(p) != NULL; }
+EXPORT bool mi_check_owned(const void* p) { return mi_any_heap_contains(p); }
+EXPORT bool mi_is_in_heap_region(const void* p) { return window_slice_of(p) != SLICE_NONE; }
+
+/* Blocks are not filled: nothing is there to be preserved. */
+EXPORT void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) {
+  UNUSED(heap);
+  UNUSED(preserve);
 }

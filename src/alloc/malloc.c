@@ -51,8 +51,9 @@ static void* alloc_try(const request_t* request) {
   thread_t* const self = thread_enter();
   if (self == NULL) return NULL;
   void* p = NULL;
-  /* A nested record serves its own part, whatever the heap's. */
-  heap_part_t* const part = request->heap == NULL ? self->part : thread_part_of(self, request->heap);
+  /* A nested record serves its own part of the heap. */
+  heap_part_t* const part =
+      request->heap == NULL ? thread_default_part(self) : thread_part_of(self, request->heap);
   if (part != NULL) {
     part_drain(part);
     part_tick(part);
@@ -151,3 +152,11 @@ EXPORT void* mi_mallocn(size_t count, size_t size) {
 EXPORT void* mi_malloc_small(size_t size) { return malloc_fast(size); }
 
 EXPORT void* mi_zalloc_small(size_t size) { return zalloc_fast(size); }
+
+EXPORT void* mi_wmalloc_small(size_t wsize) { return mi_mallocn(wsize, sizeof(void*)); }
+
+EXPORT void* mi_wzalloc_small(size_t wsize) { return mi_calloc(wsize, sizeof(void*)); }
+
+EXPORT size_t mi_wsize_from_size(size_t size) {
+  return size / sizeof(void*) + (size % sizeof(void*) != 0);
+}

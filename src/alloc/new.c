@@ -108,9 +108,22 @@ EXPORT void* mi_new_reallocn(void* p, size_t newcount, size_t size) {
 
 EXPORT void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) {
   void* const p = mi_heap_malloc(heap, size);
-  return likely(p != NULL) ? p : new_retry((request_t){.heap = heap, .size = size});
+  return likely(p != NULL) ? p : new_retry((request_t){.heap = heap_or_main(heap), .size = size});
 }
 
 EXPORT void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) {
   return mi_heap_alloc_new(heap, saturated_product(count, size));
+}
+
+EXPORT void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) {
+  return mi_heap_alloc_new(theap_heap(theap), size);
+}
+
+EXPORT void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size) {
+  return mi_heap_alloc_new_n(theap_heap(theap), count, size);
+}
+
+EXPORT void* mi_theap_alloc_new_nothrow(mi_theap_t* theap, size_t size) {
+  void* const p = mi_theap_malloc(theap, size);
+  return likely(p != NULL) ? p : new_retry_nothrow((request_t){.heap = theap_heap(theap), .size = size});
 }

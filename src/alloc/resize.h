@@ -8,4 +8,7 @@
    block. */
 void* resize(void* p, request_t request);
 
+/* The same for callers who gave an alignment: it must be a power of two (else NULL, EINVAL). */
+void* resize_aligned(void* p, request_t request);
+
 #endif

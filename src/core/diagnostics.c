@@ -36,6 +36,8 @@ static void keep_early(const char* text, size_t length) {
 }
 
 /* A complete line to whom it concerns. */
+static const output_t to_default = {0};
+
 static void emit(const output_t* output, const char* text, size_t length) {
   const hook_pair_t registered = hook_get(&output_hook);
   mi_output_fun* function = output->function;
@@ -106,7 +108,7 @@ void report_misuse(int code, const char* format, ...) {
   line_format(&line, "error: ", format, arguments);
   va_end(arguments);
   if (fatal && hook_get(&output_hook).function != NULL) os_write_stderr(line.text, line.length);
-  if (fatal || under_cap(&errors_printed, mi_option_max_errors)) emit(&(output_t){0}, line.text, line.length);
+  if (fatal || under_cap(&errors_printed, mi_option_max_errors)) emit(&to_default, line.text, line.length);
   call_error_hook(code);
   if (fatal) abort();
   errno = saved;
@@ -120,7 +122,7 @@ void report_failure(int code, const char* format, ...) {
     va_start(arguments, format);
     line_format(&line, "error: ", format, arguments);
     va_end(arguments);
-    emit(&(output_t){0}, line.text, line.length);
+    emit(&to_default, line.text, line.length);
   }
   call_error_hook(code);
   errno = saved;
@@ -130,7 +132,7 @@ static void print_line(const char* kind, const char* format, va_list arguments) 
   const int saved = errno;
   line_t line;
   line_format(&line, kind, format, arguments);
-  emit(&(output_t){0}, line.text, line.length);
+  emit(&to_default, line.text, line.length);
   errno = saved;
 }
 

@@ -34,6 +34,8 @@ static void put_padded(sink_t* sink, const field_t* field, const char* text, siz
   if (field->left) put_many(sink, ' ', padding);
 }
 
+static const field_t unpadded = {0};
+
 /* `sign` (or "0x") goes before the zeros that fill the width. */
 static void put_number(sink_t* sink, const field_t* field, uint64_t value, unsigned base, const char* sign) {
   char text[DIGITS_MAX + 2];
@@ -47,7 +49,7 @@ static void put_number(sink_t* sink, const field_t* field, uint64_t value, unsig
     const size_t length = sizeof(text) - at + sign_length;
     for (size_t i = 0; i < sign_length; i++) put_char(sink, sign[i]);
     put_many(sink, '0', field->width > length ? field->width - length : 0);
-    put_padded(sink, &(field_t){0}, text + at, sizeof(text) - at);
+    put_padded(sink, &unpadded, text + at, sizeof(text) - at);
   } else {
     at -= sign_length;
     memcpy(text + at, sign, sign_length);

@@ -81,8 +81,8 @@ static const option_info_t table[] = {
     OPTION(stats_merge_threshold, 0, UNIT_NUMBER, "merge statistics after so many events", NO_COUNTER),
     OPTION(arena_purge_immediate_size, 32 * 1024, UNIT_KIB, "purge ranges of this size at once", NO_ARENA),
     OPTION(continue_on_error, 0, UNIT_FLAG, "report misuse and ignore the call instead of aborting", NULL),
-    OPTION(keep_deepbind, 0, UNIT_FLAG, "leave RTLD_DEEPBIND to dlopen", NULL),
     OPTION(scavenger, 1, UNIT_FLAG, "a thread purges while a threaded program is idle", NULL),
+    OPTION(keep_deepbind, 0, UNIT_FLAG, "leave RTLD_DEEPBIND to dlopen", NULL),
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == _mi_option_last, "a row for each option");
 

@@ -52,6 +52,7 @@ struct mi_heap_s {
   atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
   home_t home;        /* where its memory comes from */
   heap_t* heir;       /* const: who gets the pages when it is deleted; NULL: it is never deleted */
+  uint32_t only_delete; /* const: mi_heap_destroy deletes */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
   /* atomic: bit (segment % 4096) is set if a page was claimed there */
   atomic_u64_t segments[HEAP_SEGMENT_BITS / 64];

@@ -36,6 +36,7 @@ heap_t* heap_create(void) {
   store_relaxed(&heap->home.node, 0u);
   heap->heir = &heap_main;
   store_relaxed(&heap->parts, 1u);
+  heap->only_delete = 0;
   store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
   return heap;
 }

@@ -79,7 +79,7 @@ static size_t claim_short(run_t run) {
   const unsigned fits_perhaps = bit_highest(run.count);
   const unsigned span = run.count + run.stride - 1;
   const unsigned fits_surely = span <= 1 ? 0 : (unsigned)min_size(bit_highest(span - 1) + 1, RUN_LEVELS - 1);
-  for (claim_kind_t kind = CLAIM_DIRTY; kind <= CLAIM_ANY; kind++) {
+  for (claim_kind_t kind = CLAIM_DIRTY; kind <= CLAIM_ANY; kind = (claim_kind_t)(kind + 1)) {
     size_t slice = claim_hinted(run, kind, fits_perhaps);
     if (slice == SLICE_NONE && fits_surely != fits_perhaps) slice = claim_hinted(run, kind, fits_surely);
     if (slice != SLICE_NONE) return slice;

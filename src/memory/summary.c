@@ -27,7 +27,7 @@ static uint64_t bit_of(size_t index) {
 }
 
 /* Set the bit and those above it. */
-static void raise(unsigned kind, unsigned level, size_t index) {
+static void raise_hint(unsigned kind, unsigned level, size_t index) {
   for (; level < LEVELS; level++, index /= 64) {
     atomic_u64_t* const word = word_of(kind, level, index);
     uint64_t bits = load_seq_cst(word);
@@ -68,12 +68,12 @@ void summary_publish(size_t segment) {
   if (arena != NULL) arena_note_free(arena, segment);
   if (arena != NULL && (arena->flags & ARENA_APART) != 0) return;
   for (unsigned hints = hints_of(segment); hints != 0; hints &= hints - 1) {
-    raise(bit_lowest(hints), 0, segment);
+    raise_hint(bit_lowest(hints), 0, segment);
   }
 }
 
 void summary_set(unsigned kind, size_t segment) {
-  if ((segment_flags(segment) & ARENA_OUTSIDE) == 0) raise(kind, 0, segment);
+  if ((segment_flags(segment) & ARENA_OUTSIDE) == 0) raise_hint(kind, 0, segment);
 }
 
 /* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits
@@ -81,13 +81,13 @@ void summary_set(unsigned kind, size_t segment) {
 static void prune(unsigned kind, unsigned level, size_t index) {
   for (; level + 1 < LEVELS && load_seq_cst(word_of(kind, level, index)) == 0; level++, index /= 64) {
     clear(kind, level + 1, index / 64);
-    if (load_seq_cst(word_of(kind, level, index)) != 0) raise(kind, level + 1, index / 64);
+    if (load_seq_cst(word_of(kind, level, index)) != 0) raise_hint(kind, level + 1, index / 64);
   }
 }
 
 void summary_refute(unsigned kind, size_t segment) {
   clear(kind, 0, segment);
-  if (summary_holds(kind, segment)) raise(kind, 0, segment);
+  if (summary_holds(kind, segment)) raise_hint(kind, 0, segment);
   prune(kind, 0, segment);
 }
 

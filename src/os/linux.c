@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -32,6 +30,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
 #endif
+
+/* FUTEX_WAIT and FUTEX_WAKE, within the process: not every C library comes with the kernel's headers. */
+enum { FUTEX_WAIT_HERE = 0 | 128, FUTEX_WAKE_HERE = 1 | 128 };
 
 enum { THREAD_STACK = 64 * 1024, MAP_PRIVATE_ZERO = MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE = -1 };
 
@@ -138,7 +139,7 @@ int os_move(void* from, void* to, size_t size) {
   if (error == 0 &&
       mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED) {
     error = errno;
-    undo_move(from, to, size);
+    undo_move((char*)from, (char*)to, size);
     if (map_over(to, size, PROT_READ | PROT_WRITE) != 0) error = ENOTRECOVERABLE;
   }
   errno = saved;
@@ -162,7 +163,8 @@ int os_map_huge(void* addr, size_t size, unsigned shift) {
   return error;
 }
 
-enum { NODES_MAX = 1024 };
+/* Of the kernel's interface: C libraries have no header for it. */
+enum { NODES_MAX = 1024, PREFER_NODE = 1 };
 
 int os_prefer_node(void* addr, size_t size, unsigned node) {
   const int saved = errno;
@@ -170,7 +172,7 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
   if (node >= NODES_MAX) return EINVAL;
   mask[node / 64] = 1ul << (node % 64);
   /* The kernel takes the number of bits plus one. */
-  const long result = syscall(SYS_mbind, addr, size, MPOL_PREFERRED, mask, NODES_MAX + 1ul, 0u);
+  const long result = syscall(SYS_mbind, addr, size, PREFER_NODE, mask, NODES_MAX + 1ul, 0u);
   const int error = result == 0 ? 0 : errno;
   errno = saved;
   return error;
@@ -335,13 +337,13 @@ size_t os_process_rss(void) {
 void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
   const int saved = errno;
   const struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000};
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+  syscall(SYS_futex, word, FUTEX_WAIT_HERE, expected, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
   errno = saved;
 }
 
 void os_futex_wake(atomic_u32_t* word) {
   const int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  syscall(SYS_futex, word, FUTEX_WAKE_HERE, 1, NULL, NULL, 0);
   errno = saved;
 }
 

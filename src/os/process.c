@@ -17,7 +17,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
+
+/* Is p in an object that the loader knows?  musl's loader cannot say. */
+#if defined(__GLIBC__)
 #pragma weak _dl_find_object /* since glibc 2.35 */
+static bool in_loaded_object(const void* p) {
+  struct dl_find_object object;
+  return _dl_find_object != NULL && _dl_find_object((void*)(uintptr_t)p, &object) == 0;
+}
+#else
+static bool in_loaded_object(const void* p) {
+  UNUSED(p);
+  return false;
+}
+#endif
 
 enum { ENTRY_MAX = 256, BUFFER_SIZE = 4096 };
 
@@ -134,9 +148,7 @@ static os_place_t refine(const void* p, os_region_t region) {
   const uintptr_t thread = (uintptr_t)pthread_self();
   if (frame >= region.start && frame <= address && address < thread && thread < region.end)
     return OS_PLACE_STACK;
-  struct dl_find_object object;
-  if (_dl_find_object != NULL && _dl_find_object((void*)address, &object) == 0) return OS_PLACE_STATIC;
-  return OS_PLACE_HEAP;
+  return in_loaded_object(p) ? OS_PLACE_STATIC : OS_PLACE_HEAP;
 }
 
 os_region_t os_region_of(const void* p) {

@@ -16,6 +16,10 @@
 #include "base/compiler.h"
 #include "core/options.h"
 
+#ifndef RTLD_DEEPBIND /* musl has no such thing */
+#define RTLD_DEEPBIND 0
+#endif
+
 #if defined(__clang__)
 #define AS_A_JUMP __attribute__((musttail))
 #else

@@ -26,6 +26,9 @@ void* __libc_valloc(size_t size);
 void* __libc_pvalloc(size_t size);
 void* __libc_reallocarray(void* p, size_t count, size_t size);
 int __posix_memalign(void** p, size_t alignment, size_t size);
+#if !defined(__GLIBC__) /* the only C library with this name of old */
+void* pvalloc(size_t size);
+#endif
 
 EXPORT void* malloc(size_t size) {
   return malloc_fast(size);

@@ -16,6 +16,8 @@
 #include "core/options.h"
 #include "report/statistics.h"
 
+#if defined(__GLIBC__) /* others have none of it */
+
 EXPORT struct mallinfo2 mallinfo2(void) {
   const int saved = errno;
   stats_snapshot_t stats;
@@ -116,3 +118,5 @@ EXPORT int mallopt(int parameter, int value) {
     return 0;
   }
 }
+
+#endif

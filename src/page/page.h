@@ -85,7 +85,7 @@ static inline size_t page_slice(const page_t* page) {
   return (size_t)((const table_entry_t*)page - load_settled(&window.table));
 }
 
-static inline char* page_start(const page_t* page) { return window_address(page_slice(page)); }
+static inline char* page_start(const page_t* page) { return (char*)window_address(page_slice(page)); }
 
 static inline size_t page_capacity(const page_t* page) {
   return load_relaxed(&((page_t*)(uintptr_t)page)->capacity);

@@ -2,6 +2,7 @@
 /* What the system knows of this process. */
 #include "base/bits.h"
 #include "base/compiler.h"
+#include "core/diagnostics.h"
 #include "mimalloc.h"
 #include "os/os.h"
 #include "os/process.h"
@@ -31,3 +32,15 @@ EXPORT void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, size_t* s
   give(peak_commit, stats.peak_committed);
   give(page_faults, usage.page_faults);
 }
+
+EXPORT void mi_process_info_print_out(mi_output_fun* out, void* arg) {
+  const output_t sink = {out, arg};
+  size_t elapsed, user, system, rss, peak_rss, commit, peak_commit, faults;
+  mi_process_info(&elapsed, &user, &system, &rss, &peak_rss, &commit, &peak_commit, &faults);
+  print_to(&sink, "mimalloc: process: %zu.%03zu s elapsed, %zu.%03zu s user, %zu.%03zu s system\n",
+           elapsed / 1000, elapsed % 1000, user / 1000, user % 1000, system / 1000, system % 1000);
+  print_to(&sink, "  resident   %14zu bytes, peak %zu; %zu page faults from disk\n", rss, peak_rss, faults);
+  print_to(&sink, "  committed  %14zu bytes, peak %zu\n", commit, peak_commit);
+}
+
+EXPORT void mi_process_info_print(void) { mi_process_info_print_out(NULL, NULL); }

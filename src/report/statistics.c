@@ -2,12 +2,14 @@
 /* Statistics as text.  Reads all modules, is called by none below. */
 #include "report/statistics.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/counters.h"
+#include "memory/scavenger.h"
 #include "os/os.h"
 #include "page/remote.h"
 #include "thread/thread.h"
@@ -97,9 +99,10 @@ __attribute__((constructor)) static void prepare_for_exit(void) {
   if (option_enabled(mi_option_show_stats)) os_keep_stderr();
 }
 
-/* At exit, when MIMALLOC_SHOW_STATS is set; the first line is for programs to read. */
+/* Once, when MIMALLOC_SHOW_STATS is set; the first line is for programs to read. */
 __attribute__((destructor)) static void print_at_exit(void) {
-  if (!option_enabled(mi_option_show_stats)) return;
+  static atomic_u32_t printed;
+  if (!option_enabled(mi_option_show_stats) || exchange_acq_rel(&printed, 1u) != 0) return;
   stats_snapshot_t stats;
   stats_snapshot(&stats);
   os_return_to_stderr();
@@ -107,4 +110,11 @@ __attribute__((destructor)) static void print_at_exit(void) {
   print_to(&sink, "mimalloc: served: blocks=%llu bytes=%llu pid=%d\n",
            (unsigned long long)stats.served_blocks, (unsigned long long)stats.served_bytes, (int)getpid());
   print_stats(&sink);
+}
+
+EXPORT void mi_process_done(void) {
+  const int saved_errno = errno;
+  print_at_exit();
+  scavenger_switch_off();
+  errno = saved_errno;
 }

@@ -52,13 +52,13 @@ static void adopt_page(page_t* page, void* self) {
   const uintptr_t now = (uintptr_t)(thread_generation() << TAG_GENERATION_SHIFT);
   if (remote_claim(page)) {
     page_abandon(page);
-  } else if (tag < now && !tag_is_own(tag, self)) {
+  } else if (tag < now && !tag_is_own(tag, (const thread_t*)self)) {
     heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
     page_rebuild(page);
     page_abandon(page);
     /* What was delivered to it.  A page on its way to a new owner still names the old part: not
        one of ours. */
-    if (!tag_is_own(part->tag, self)) part_die(part);
+    if (!tag_is_own(part->tag, (const thread_t*)self)) part_die(part);
   }
 }
 

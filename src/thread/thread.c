@@ -43,7 +43,7 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
   heap_part_t* part = thread_find_part(self, heap);
   if (likely(part != NULL)) return part;
   if (!reserve_slot(self, heap->slot)) return NULL;
-  part = pool_get(&part_pool, sizeof(heap_part_t));
+  part = (heap_part_t*)pool_get(&part_pool, sizeof(heap_part_t));
   if (part == NULL) return NULL;
   part_init(part, heap, self->tag);
   add_relaxed(&heap->parts, 1u);
@@ -78,6 +78,15 @@ static void part_discard(thread_t* self, heap_part_t* part) {
   part_die(part);
   pool_put(&part_pool, part);
   heap_unref(heap);
+  if (part != self->part) return;
+  self->default_heap = &heap_main;
+  self->part = self->slots[heap_main.slot];
+}
+
+void thread_end_part(thread_t* self, heap_part_t* part) {
+  part_drain(part);
+  part_abandon_all(part);
+  if (part->heap != &heap_main) part_discard(self, part);
 }
 
 void thread_settle(thread_t* self) {
@@ -94,6 +103,31 @@ void thread_settle(thread_t* self) {
     }
     part_discard(self, part);
   }
+}
+
+/* ---- the default heap ---- */
+
+thread_t* thread_root(void) {
+  thread_t* root = thread_self;
+  while (root != NULL && root->outer != NULL) root = root->outer;
+  return root;
+}
+
+void thread_set_default(heap_t* heap) {
+  thread_t* const root = thread_root();
+  heap_part_t* const part = thread_find_part(root, heap);
+  root->default_heap = heap;
+  root->part = part != NULL ? part : &part_empty;
+  signal_fence();
+  if (thread_tag != TAG_NOBODY) thread_part = root->part;
+}
+
+heap_part_t* thread_default_part(thread_t* self) {
+  thread_t* const root = thread_root();
+  if (load_relaxed(&root->default_heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
+  heap_part_t* const part = thread_part_of(self, root->default_heap);
+  if (self == root && part != NULL) self->part = part;
+  return part;
 }
 
 /* ---- exit ---- */
@@ -143,9 +177,7 @@ void thread_exit(void) {
     retire_record(nested);
   }
   retire_record(self);
-  /* A process whose main thread has exited ends with its last thread: that must not be the scavenger, which
-     never ends by itself. */
-  if (add_relaxed(&heap_threads, UINT32_MAX) == 1) scavenger_switch_off();
+  add_relaxed(&heap_threads, UINT32_MAX);
 }
 
 static void watch_exit(thread_t* self);
@@ -153,9 +185,16 @@ static void watch_exit(thread_t* self);
 /* Other destructors may still free and allocate: wait until the last round that the system grants. */
 static void on_thread_exit(void* self) {
   thread_t* const record = self;
-  if (record != thread_self) return;
-  if (++record->exit_round < PTHREAD_DESTRUCTOR_ITERATIONS - 1) watch_exit(record);
-  else thread_exit();
+  if (record == thread_self) {
+    if (++record->exit_round < PTHREAD_DESTRUCTOR_ITERATIONS - 1) {
+      watch_exit(record);
+      return;
+    }
+    thread_exit();
+  }
+  /* A process whose main thread has exited ends with its last thread: that must not be the scavenger, which
+     never ends by itself. */
+  if (thread_self == NULL && load_relaxed(&heap_threads) == 0) scavenger_switch_off();
 }
 
 /* Every thread may make the key; the first one published is used. */
@@ -191,7 +230,9 @@ static thread_t* thread_create(void) {
   }
   store_relaxed(&self->busy, 1u);
   self->in_deferred = 0;
+  self->in_threadpool = 0;
   self->exit_round = 0;
+  self->default_heap = &heap_main;
   store_relaxed(&self->heartbeat, 0);
   self->nested = NULL;
   self->outer = NULL;
@@ -250,8 +291,11 @@ bool thread_unhold_after_fork(void) {
   thread_tag = TAG_NOBODY;
   thread_part = &part_empty;
   signal_fence();
+  heap_t* const heap = thread_self->default_heap;
   thread_self = NULL;
-  return attach_record();
+  if (!attach_record()) return false;
+  thread_set_default(heap);
+  return true;
 }
 
 /* A record of the same thread that is neither busy nor held, made if need be. */

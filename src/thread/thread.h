@@ -12,6 +12,8 @@
 
      held FREE --scavenger, then a barrier everywhere--> HELD, if `busy` is 0 then  --> FREE
      held HELD --thread_exit--> HANDED: the scavenger ends the record's life
+   The default heap, which malloc serves, is the main one until thread_set_default.  It is the record's that
+   the thread attached with; nested records serve it too, from parts of their own.
    A thread sets busy, then looks at held; the scavenger sets held, then looks at busy: one sees the other.
    The thread's side needs no barrier instruction, the scavenger makes every thread pass one in between. */
 #ifndef THREAD_THREAD_H
@@ -30,8 +32,11 @@ struct thread_s {
   atomic_u32_t busy;       /* atomic: inside a slow path, or in the pool; written by the owner */
   atomic_u32_t held;       /* atomic: held_t */
   int in_deferred;         /* the user's deferred_free runs */
+  int in_threadpool;       /* the thread serves many tasks: see mi_thread_set_in_threadpool */
   int exit_round;          /* how often the exit destructor has run */
-  heap_part_t* part;       /* the default part: what thread_part is when ready */
+  heap_t* default_heap;    /* what malloc serves; of a nested record: unused */
+  /* what thread_part is when ready: the default heap's, or the empty part until a slow path has made it */
+  heap_part_t* part;
   heap_part_t* parts;      /* all parts, by sibling */
   heap_part_t** slots;     /* parts by the slot of their heap */
   size_t slot_count;
@@ -103,6 +108,18 @@ void thread_exit(void);
 heap_part_t* thread_part_of(thread_t* self, heap_t* heap);
 /* The same, but NULL when there is none yet. */
 heap_part_t* thread_find_part(const thread_t* self, const heap_t* heap);
+
+/* The record that the thread attached with; NULL when it is not attached. */
+thread_t* thread_root(void);
+
+/* From now on malloc serves `heap`, in the attached calling thread; at any time, in signal handlers too. */
+void thread_set_default(heap_t* heap);
+
+/* Between enter and leave: the part that malloc serves, made if need be; NULL when out of memory. */
+heap_part_t* thread_default_part(thread_t* self);
+
+/* Between enter and leave: the part gives up its pages; unless it is the main heap's, it goes away. */
+void thread_end_part(thread_t* self, heap_part_t* part);
 
 /* Between enter and leave: parts of heaps that were deleted or destroyed meanwhile go away. */
 void thread_settle(thread_t* self);

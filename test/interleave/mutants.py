@@ -69,7 +69,7 @@ MUTANTS = {
         ("if (segment_claim_bits(segment, run)) {", "{"),
     ]),
     "refute-hint-without-second-look": (SUMMARY, "slices", "slices-refute", [
-        ("if (summary_holds(kind, segment)) raise(kind, 0, segment);", ""),
+        ("if (summary_holds(kind, segment)) raise_hint(kind, 0, segment);", ""),
     ]),
     "linked-without-exchange": (ABANDON, "heap", "heap-exit", [
         ("if (exchange_acq_rel(&page->linked, 1u) != 0) return;",

@@ -305,6 +305,62 @@ static void a_busy_thread_may_fork(void** unused) {
   in_child(busy_fork_body);
 }
 
+/* ---- the default heap ---- */
+
+static void default_is(const mi_heap_t* heap) {
+  for (size_t size = 8; size < 1000000; size *= 3) {
+    void* const p = mi_malloc(size);
+    must(p != NULL && mi_heap_of(p) == heap);
+    mi_free(p);
+  }
+}
+
+static void nested_default_body(void) {
+  mi_heap_t* const heap = mi_heap_new();
+  mi_heap_t* const other = mi_heap_new();
+  mi_heap_set_default(heap);
+  default_is(heap);
+  const mi_theap_t* const theap = mi_theap_get_default();
+  thread_t* const outer = thread_enter();
+  default_is(heap);
+  must(outer->nested != NULL && mi_theap_get_default() == theap);
+  mi_heap_set_default(other); /* takes effect at once, and stays */
+  must(thread_part == &part_empty);
+  default_is(other);
+  thread_leave(outer);
+  must(mi_heap_get_default() == other);
+  default_is(other);
+  must(thread_part == thread_self->part && thread_part->heap == other);
+  /* A heap that somebody else deletes is left at the next slow path. */
+  store_seq_cst(&other->state, (uint32_t)HEAP_DELETED);
+  default_is(&heap_main);
+  must(mi_heap_get_default() == &heap_main);
+}
+
+static void nested_records_serve_the_default_heap(void** unused) {
+  UNUSED(unused);
+  in_child(nested_default_body);
+}
+
+static void held_child_body(void) {
+  default_is(mi_heap_get_default());
+  must(load_relaxed(&thread_self->held) == HELD_FREE && mi_heap_get_default() != &heap_main);
+}
+
+static void held_fork_body(void) {
+  mi_heap_set_default(mi_heap_new());
+  default_is(mi_heap_get_default());
+  store_relaxed(&thread_self->held, (uint32_t)HELD);
+  default_is(mi_heap_get_default());
+  in_child(held_child_body);
+  store_relaxed(&thread_self->held, (uint32_t)HELD_FREE);
+}
+
+static void a_child_keeps_the_default_heap(void** unused) {
+  UNUSED(unused);
+  in_child(held_fork_body);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(threads_attach_leave_and_come_back),
@@ -316,6 +372,8 @@ int main(void) {
       cmocka_unit_test(a_child_is_a_new_generation),
       cmocka_unit_test(a_child_adopts_what_dead_threads_owned),
       cmocka_unit_test(a_busy_thread_may_fork),
+      cmocka_unit_test(nested_records_serve_the_default_heap),
+      cmocka_unit_test(a_child_keeps_the_default_heap),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
