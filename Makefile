@@ -12,6 +12,9 @@ STRESS_SECONDS    ?= 60
 FREEZE_OPERATIONS ?= 1000000
 FUZZ_SECONDS      ?= 600
 
+# What was made for mimalloc itself, in Debian's unstable suite: tried on ours, if it can be fetched.
+FOREIGN_PACKAGES := libmimalloc3 libmimalloc-dev mold jaq luametatex libc6 libgcc-s1 libzstd1 zlib1g
+
 .DEFAULT_GOAL := build
 .PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick install clean help
 
@@ -25,6 +28,7 @@ run: build ## run a program on the system's malloc and on ours: make run CMD="re
 
 test: ## install what is missing, build every configuration, run every test
 	@tools/install-deps build test programs
+	@tools/fetch-peers --unpack $(FOREIGN_PACKAGES) >/dev/null || true
 	@tools/test-all $(if $(ARGS),-- $(ARGS))
 
 stress: ## stress for STRESS_SECONDS (60), Release and Debug, then a thread frozen at every atomic operation in turn
