@@ -517,8 +517,8 @@ mi_decl_result bool mi_heap_contains_block(mi_heap_t* heap, const void* p) mi_at
 mi_decl_result bool mi_heap_check_owned(mi_heap_t* heap, const void* p) mi_attr_noexcept;
 
 /* A heap; without allow_destroy, mi_heap_destroy only deletes it.  The tag is accepted without effect: it
-   served visitors of abandoned blocks, which are told the heap itself.  arena_id NULL (0): any memory; there
-   is no other arena in this version, so any other id is refused: NULL, errno EINVAL. */
+   served visitors of abandoned blocks, which are told the heap itself.  arena_id as of mi_heap_new_in_arena.
+ */
 typedef void* mi_arena_id_t;
 mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy,
                                          mi_arena_id_t arena_id) mi_attr_noexcept;
@@ -599,13 +599,13 @@ mi_decl_export void mi_process_info_print_out(mi_output_fun* out, void* arg) mi_
 
 /* ---- arenas, huge pages, NUMA ------------------------------------------------------------------------- */
 
-/* An arena is a range of memory, known by an id (NULL: none), that never ends.  It serves every heap, before
-   new memory is asked of the system, unless it is exclusive: then only heaps made by mi_heap_new_in_arena use
-   it. Arenas consist of 4 MiB units (mi_arena_min_alignment and mi_arena_min_size).  Where *arena_id is an
-   output it may be NULL; it is set to NULL when nothing was made.  numa_node is taken modulo the number of
-   nodes (option use_numa_nodes can lower that); negative: no particular one.  Except mi_arena_contains none
-   of these functions is meant to be called often; any thread may call them at any time. */
-typedef void* mi_arena_id_t;
+/* An arena is a range of memory, known by an id (mi_arena_id_t; NULL: none), that never ends.  It serves
+   every heap, before new memory is asked of the system, unless it is exclusive: then only heaps made by
+   mi_heap_new_in_arena use it. Arenas consist of 4 MiB units (mi_arena_min_alignment and mi_arena_min_size).
+   Where *arena_id is an output it may be NULL; it is set to NULL when nothing was made.  numa_node is taken
+   modulo the number of nodes (option use_numa_nodes can lower that); negative: no particular one.  Except
+   mi_arena_contains none of these functions is meant to be called often; any thread may call them at any
+   time. */
 
 /* Reserve an arena of `size` bytes, rounded up to whole units.  commit: now, instead of when it is first
    used; allow_large: of 2 MiB pages, if the system has as many to give; these are committed and never given

@@ -8,7 +8,7 @@
 #include "memory/slices.h"
 #include "os/os.h"
 
-enum { HUGE_SEGMENTS = (1 << (HUGE_PAGE_SHIFT - SEGMENT_SHIFT)), START_MS_PER_PAGE = 500 };
+enum { HUGE_SEGMENTS = 1 << (HUGE_PAGE_SHIFT - (int)SEGMENT_SHIFT), START_MS_PER_PAGE = 500 };
 
 static void* address_of(size_t segment) {
   return window_address(segment * SEGMENT_SLICES);

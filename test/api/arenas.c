@@ -393,6 +393,12 @@ static void forking(void) {
 
 /* ---- what is refused ---- */
 
+static void by_older_name(void) {
+  mi_arena_id_t arena = NULL;
+  must(mi_reserve_os_memory_ex(8 * MiB, false, false, true, &arena) == 0);
+  in_area(arena, mi_heap_malloc(mi_heap_new_ex(1, true, arena), 100), 100);
+}
+
 static void refusals(void) {
   int local = 0;
   mi_arena_id_t arena = &local;
@@ -468,6 +474,7 @@ int main(void) {
   RUN(deleting);
   RUN(destroying);
   RUN(forking);
+  RUN(by_older_name);
   RUN(refusals);
   RUN(printing);
   return 0;
