@@ -586,6 +586,18 @@ mi_decl_export int mi_version(void) mi_attr_noexcept;
 mi_decl_export void mi_stats_print(void* out) mi_attr_noexcept;
 mi_decl_export void mi_stats_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
 
+/* Print what belongs to the calling thread: the pages it owns, of all heaps, and the blocks in them.  Big
+   blocks belong to no thread. */
+mi_decl_export void mi_thread_stats_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+/* Start anew: totals that mi_stats_get reports count from here, and peaks are the highest from here on.  What
+   is live stays as it is; the figures of a single heap are not touched. */
+mi_decl_export void mi_stats_reset(void) mi_attr_noexcept;
+
+/* Here threads keep no figures of their own that would have to be added up: nothing to do, and nothing is
+   done.  Reading is exact without it. */
+mi_decl_export void mi_stats_merge(void) mi_attr_noexcept;
+
 /* Times in milliseconds since the start of the process, memory in bytes, page faults that needed the disk.
    Any pointer may be NULL. The resident set is the real one, read from the system; commit is what this
    allocator has in use. */

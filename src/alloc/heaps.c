@@ -189,7 +189,10 @@ static void forward_page(page_t* page, void* arg) {
   if (!single && !remote_claim(page)) return;
   /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
   heap_note_page(heap->heir, page);
-  cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heap->heir);
+  if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heap->heir) && single) {
+    figure_add(&heap_main.tally.blocks[BIN_COUNT], 1);
+    figure_add(&heap_main.tally.big_bytes, page->single_size);
+  }
   if (!single) page_abandon(page);
 }
 
@@ -203,6 +206,7 @@ EXPORT void mi_heap_delete(mi_heap_t* heap) {
   abandoned_sweep(heap);
   heap_visit_pages(heap, forward_page, heap);
   if (self != NULL) thread_leave(self);
+  level_down(&heap_count);
   heap_unref(heap);
   errno = saved_errno;
 }
@@ -211,6 +215,7 @@ static void destroy_page(page_t* page, void* arg) {
   UNUSED(arg);
   const size_t slice = page_slice(page);
   const size_t count = page_slice_count(page);
+  heap_close_page(page);
   store_relaxed(&page->owner_tag, 0);
   remote_reset(page);
   slices_clear_start(slice);
@@ -233,6 +238,7 @@ EXPORT void mi_heap_destroy(mi_heap_t* heap) {
     thread_settle(self);
     thread_leave(self);
   }
+  level_down(&heap_count);
   heap_unref(heap);
   errno = saved_errno;
 }

@@ -34,8 +34,6 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   if (bin == BIN_COUNT) {
     page_t* const page = find_single(part, request, &memory);
     if (page == NULL) return NULL;
-    part->served_blocks++;
-    part->served_bytes += (size_t)page->single_size;
     char* const p = page_start(page) + page->stride;
     if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
     return p;

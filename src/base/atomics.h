@@ -61,4 +61,23 @@ void atomic_seam(const volatile void* where); /* called before the operation on 
   (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_seq_cst, \
                                                     memory_order_seq_cst))
 
+/* Figures for statistics, which decide nothing: no order of threads can matter, so no seam. */
+static inline uint64_t figure_read(atomic_u64_t* figure) { return load_settled(figure); }
+
+/* Returns the new value. */
+static inline uint64_t figure_add(atomic_u64_t* figure, uint64_t amount) {
+  return atomic_fetch_add_explicit(figure, amount, memory_order_relaxed) + amount;
+}
+
+static inline void figure_raise(atomic_u64_t* figure, uint64_t value) {
+  uint64_t now = load_settled(figure);
+  while (now < value && !atomic_compare_exchange_weak_explicit(figure, &now, value, memory_order_relaxed,
+                                                               memory_order_relaxed)) {
+  }
+}
+
+static inline void figure_set(atomic_u64_t* figure, uint64_t value) {
+  atomic_store_explicit(figure, value, memory_order_relaxed);
+}
+
 #endif

@@ -106,6 +106,7 @@ void page_release(page_t* page) {
     page_abandon(page);
     return;
   }
+  heap_close_page(page);
   /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
   store_relaxed(&page->owner_tag, 0);
   slices_clear_start(slice);

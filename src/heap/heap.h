@@ -21,6 +21,7 @@
 #define HEAP_HEAP_H
 
 #include "heap/pool.h"
+#include "memory/counters.h"
 #include "memory/slices.h"
 #include "page/page.h"
 
@@ -46,6 +47,13 @@ typedef struct abandoned_s {
   atomic_u32_t empty; /* entries whose page has no live block, roughly */
 } abandoned_t;
 
+/* Blocks handed out, per bin by pages that have gone (what pages still there have handed out is read off
+   them); and all big blocks ever allocated, the last bin, with their bytes. */
+typedef struct tally_s {
+  atomic_u64_t blocks[BIN_COUNT + 1];
+  atomic_u64_t big_bytes;
+} tally_t;
+
 struct mi_heap_s {
   pool_link_t link;
   atomic_u32_t state; /* atomic: heap_state_t */
@@ -57,6 +65,7 @@ struct mi_heap_s {
   /* atomic: bit (segment % 4096) is set if a page was claimed there */
   atomic_u64_t segments[HEAP_SEGMENT_BITS / 64];
   abandoned_t abandoned[BIN_COUNT];
+  tally_t tally;
 };
 
 typedef struct page_queue_s {
@@ -74,7 +83,6 @@ struct mi_theap_s {
   heap_t* heap;          /* owner */
   heap_part_t* sibling;  /* owner: next part of the same thread */
   uint64_t retired[2];   /* owner: bins that may have a retired page */
-  uint64_t served_blocks, served_bytes; /* owner: handed to allocation, counted a list at a time */
   size_t pages_looked_at; /* owner: steps of the page search, for tests and statistics */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
@@ -83,6 +91,10 @@ struct mi_theap_s {
 
 extern heap_t heap_main;
 extern heap_part_t part_empty; /* the part of a thread that has none: every slot holds the empty page */
+extern tally_t heap_tally;            /* of the process, all heaps that ever were */
+extern level_t heap_pages[BIN_COUNT]; /* pages of each bin, of the process */
+extern level_t heap_count;            /* heaps, without the main one */
+extern level_t heap_part_count;
 extern atomic_u32_t heap_threads;   /* attached threads */
 extern atomic_u32_t heap_strangers; /* 1: a thread that never allocated has freed */
 
@@ -97,6 +109,14 @@ heap_t* heap_create(void);
    after its end, as the pages of a heap that nobody allocates from. */
 heap_t* heap_create_in(struct arena_s* arena);
 void heap_unref(heap_t* heap);
+
+/* The page goes for good, or begins: its account is closed, or opened. */
+void heap_open_page(unsigned bin);
+void heap_close_page(page_t* page);
+/* Big blocks that `heap` got, or bytes that one grew by. */
+void heap_count_big(heap_t* heap, size_t blocks, size_t bytes);
+/* The heap that the page's blocks belong to: not a deleted one. */
+heap_t* heap_of_page(page_t* page);
 
 /* ---- a part's pages (owner only) ---- */
 void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag);
@@ -135,11 +155,6 @@ void part_drain_held(heap_part_t* part);   /* heap/delayed.c: free what others d
 
 /* ---- a heap's pages (anybody) ---- */
 page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when there is none */
-/* the heap it belongs to: the main heap, if its own was deleted */
-static inline heap_t* heap_of_page(page_t* page) {
-  heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
-  return load_relaxed(&heap->state) == HEAP_DELETED || heap->heir == NULL ? &heap_main : heap;
-}
 void heap_note_page(heap_t* heap, const page_t* page);
 /* an empty page that the caller owns goes back, or stays parked while linked */
 void page_release(page_t* page);

@@ -67,6 +67,7 @@ static void release_empty(page_t* page) {
   }
   const size_t slice = page_slice(page);
   const size_t slices = page_slice_count(page);
+  heap_close_page(page);
   store_relaxed(&page->owner_tag, 0);
   slices_clear_start(slice);
   slices_release_purged(slice, slices);

@@ -6,6 +6,10 @@
 
 heap_t heap_main;
 static pool_t heap_pool;
+tally_t heap_tally;
+level_t heap_pages[BIN_COUNT];
+level_t heap_count;
+level_t heap_part_count;
 
 static size_t segment_bit(size_t slice) { return (slice / SEGMENT_SLICES) % HEAP_SEGMENT_BITS; }
 
@@ -14,6 +18,32 @@ void heap_note_page(heap_t* heap, const page_t* page) {
   const uint64_t mask = UINT64_C(1) << (bit % 64);
   atomic_u64_t* const word = &heap->segments[bit / 64];
   if ((load_relaxed(word) & mask) == 0) or_acq_rel(word, mask);
+}
+
+/* Without the seam: for figures only, or while the heap cannot change. */
+heap_t* heap_of_page(page_t* page) {
+  heap_t* const heap = (heap_t*)load_settled(&page->heap);
+  if (heap == NULL) return NULL;
+  return load_settled(&heap->state) == HEAP_DELETED || heap->heir == NULL ? &heap_main : heap;
+}
+
+void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
+
+void heap_close_page(page_t* page) {
+  if (page->bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  const uint64_t served = page_served(page);
+  level_down(&heap_pages[page->bin]);
+  figure_add(&heap_tally.blocks[page->bin], served);
+  figure_add(&heap_of_page(page)->tally.blocks[page->bin], served);
+}
+
+void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {
+  if (blocks > 0) {
+    figure_add(&heap_tally.blocks[BIN_COUNT], blocks);
+    figure_add(&heap->tally.blocks[BIN_COUNT], blocks);
+  }
+  figure_add(&heap_tally.big_bytes, bytes);
+  figure_add(&heap->tally.big_bytes, bytes);
 }
 
 page_t* page_of(const void* p) {
@@ -26,7 +56,7 @@ page_t* page_of(const void* p) {
   return slice < start + page_slice_count(page) ? page : NULL;
 }
 
-heap_t* heap_create(void) {
+static heap_t* heap_make(void) {
   static atomic_u32_t slots;
   heap_t* const heap = pool_get(&heap_pool, sizeof(heap_t));
   if (heap == NULL) return NULL;
@@ -35,6 +65,8 @@ heap_t* heap_create(void) {
   heap->home.arena = NULL;
   store_relaxed(&heap->home.node, 0u);
   heap->heir = &heap_main;
+  for (unsigned bin = 0; bin <= BIN_COUNT; bin++) figure_set(&heap->tally.blocks[bin], 0);
+  figure_set(&heap->tally.big_bytes, 0);
   store_relaxed(&heap->parts, 1u);
   heap->only_delete = 0;
   store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
@@ -45,7 +77,7 @@ heap_t* heap_create(void) {
 static heap_t* arena_heir(arena_t* arena) {
   uintptr_t known = load_acquire(&arena->heir);
   if (known != 0) return (heap_t*)known;
-  heap_t* const heir = heap_create();
+  heap_t* const heir = heap_make();
   if (heir == NULL) return NULL;
   heir->home.arena = arena;
   heir->heir = NULL;
@@ -54,11 +86,14 @@ static heap_t* arena_heir(arena_t* arena) {
   return (heap_t*)known;
 }
 
+heap_t* heap_create(void) { return heap_create_in(NULL); }
+
 heap_t* heap_create_in(arena_t* arena) {
   heap_t* heir = &heap_main;
   if (arena != NULL && (arena->flags & ARENA_EXCLUSIVE) != 0) heir = arena_heir(arena);
-  heap_t* const heap = heir != NULL ? heap_create() : NULL;
+  heap_t* const heap = heir != NULL ? heap_make() : NULL;
   if (heap == NULL) return NULL;
+  level_up(&heap_count);
   heap->home.arena = arena;
   heap->heir = heir;
   return heap;

@@ -86,6 +86,7 @@ static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
   store_relaxed(&page->heap, (uintptr_t)part->heap);
   heap_note_page(part->heap, page);
+  heap_open_page(bin);
   part_attach(part, page);
   slices_set_start(claim.slice);
   return page;
@@ -104,9 +105,6 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
     part->pages_looked_at++;
     if (page_refill(page)) {
       if (part->current[bin] != page) part_set_current(part, bin, page);
-      const size_t blocks = page_capacity(page) - page->used;
-      part->served_blocks += blocks;
-      part->served_bytes += blocks * bin_size(bin);
       check(page_is_valid(page));
       return page;
     }

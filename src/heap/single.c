@@ -44,6 +44,7 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   page->single_size = align_up(bytes, os_page_size()) - shift;
   store_relaxed(&page->heap, (uintptr_t)heap);
   heap_note_page(heap, page);
+  heap_count_big(heap, 1, (size_t)page->single_size);
   store_relaxed(&page->thread_free, SINGLE_LIVE);
   store_relaxed(&page->owner_tag, TAG_SINGLE);
   slices_set_start(claim.slice + skip);
@@ -68,7 +69,9 @@ bool single_resize(page_t* page, size_t size) {
   const size_t want = div_up(shift + size, SLICE_SIZE);
   claim_t claim;
   if (want > have && !slices_extend(page_slice(page), have, want - have, &claim)) return false;
+  const size_t before = (size_t)page->single_size;
   page->single_size = align_up(shift + size, os_page_size()) - shift;
+  if (page->single_size > before) heap_count_big(heap_of_page(page), 0, (size_t)page->single_size - before);
   if (want < have) slices_release(page_slice(page) + want, have - want);
   return true;
 }

@@ -30,6 +30,19 @@ typedef struct memory_stats_s {
 
 memory_stats_t memory_stats(void);
 
+/* How many there are, how many there were at most, and how many there have been. */
+typedef struct level_s {
+  atomic_u64_t current, peak, total;
+} level_t;
+
+static inline void level_up(level_t* level) {
+  figure_add(&level->total, 1);
+  figure_raise(&level->peak, figure_add(&level->current, 1));
+}
+static inline void level_down(level_t* level) {
+  figure_add(&level->current, UINT64_MAX);
+}
+
 static inline void counter_add(atomic_u64_t* counter, uint64_t amount) {
   add_relaxed(counter, amount);
 }

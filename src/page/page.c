@@ -38,7 +38,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->next = NULL;
   page->prev = NULL;
   page->key = bin == BIN_TINY ? os_random() | 1 : 0;
-  page->single_size = 0;
+  page->filled = 0;
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
   remote_reset(page);
 }
@@ -61,8 +61,20 @@ static void page_carve(page_t* page) {
   block_set_next(page, block, NULL);
   block_set_mark(page, block);
   page->free = first;
+  page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);
-  if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
+  page->flags |= (page->flags & PAGE_ZERO) != 0 ? PAGE_CARVED | PAGE_FRESH_ZERO : PAGE_CARVED;
+}
+
+/* To the owner, and for figures: nobody else changes it meanwhile, or it does not matter. */
+static size_t settled_capacity(const page_t* page) {
+  return load_settled(&((page_t*)(uintptr_t)page)->capacity);
+}
+
+/* `count` blocks that were used before join free. */
+static void note_reused(page_t* page, size_t count) {
+  page->filled += count;
+  page->flags &= (uint8_t)~(PAGE_CARVED | PAGE_FRESH_ZERO);
 }
 
 void page_collect_remote(page_t* page) {
@@ -76,7 +88,7 @@ void page_collect_remote(page_t* page) {
     page->local_free = list;
   } else {
     page->free = list;
-    page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+    note_reused(page, count);
   }
 }
 
@@ -86,7 +98,7 @@ bool page_refill(page_t* page) {
   if (page->local_free != NULL) {
     page->free = page->local_free;
     page->local_free = NULL;
-    page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+    note_reused(page, settled_capacity(page) - page->used); /* P1 */
     return true;
   }
   if (page_capacity(page) == page->reserved) return false;
@@ -96,16 +108,17 @@ bool page_refill(page_t* page) {
 
 void page_merge_lists(page_t* page) {
   if (page->local_free == NULL) return;
-  page->flags &= (uint8_t)~PAGE_FRESH_ZERO;
+  size_t length = 0;
   if (page->free != NULL) {
     block_t* tail = page->free;
-    for (size_t i = 0; i < page_capacity(page) && block_next(page, tail) != NULL; i++)
+    for (length = 1; length < page_capacity(page) && block_next(page, tail) != NULL; length++)
       tail = block_next(page, tail);
     block_set_next(page, tail, page->local_free);
   } else {
     page->free = page->local_free;
   }
   page->local_free = NULL;
+  note_reused(page, page_capacity(page) - page->used - length); /* P1 */
 }
 
 /* ---- checking ---- */
@@ -122,6 +135,20 @@ bool page_list_holds(const page_t* page, const block_t* list, const block_t* blo
     list = block_next(page, list);
   }
   return false;
+}
+
+uint64_t page_served(const page_t* page) {
+  const uint64_t filled = page->filled;
+  const size_t capacity = settled_capacity(page);
+  const block_t* block = page->free;
+  size_t left = 0;
+  if ((page->flags & PAGE_CARVED) != 0) {
+    if (block != NULL && block_is_valid(page, block)) left = capacity - block_index(page, block);
+  } else {
+    for (; block != NULL && left < capacity && block_is_valid(page, block); left++)
+      block = block_next(page, block);
+  }
+  return filled - min_size(filled, left);
 }
 
 /* The length of a list, or more than capacity when it is broken. */
@@ -150,6 +177,7 @@ bool page_is_valid(const page_t* page) {
   const size_t surplus = listed + page->used - page_capacity(page);
   if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
   if (page_capacity(page) > page->reserved) return false;       /* P2 */
+  if (page->filled < list_length(page, page->free)) return false; /* P6 */
   if (!list_is_marked(page, page->free) || !list_is_marked(page, page->local_free)) return false; /* P4 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }
@@ -195,6 +223,7 @@ void page_look(const page_t* page, page_look_t* look) {
 void page_rebuild(page_t* page) {
   page_look_t look;
   uint32_t count;
+  const uint64_t served = page_served(page);
   page_look(page, &look);
   remote_take(page, &count);
   page->free = NULL;
@@ -216,5 +245,6 @@ void page_rebuild(page_t* page) {
   }
   page_set_capacity(page, capacity);
   page->used = (uint32_t)live;
+  page->filled = served + capacity - live;
   check(page_is_valid(page));
 }

@@ -11,6 +11,8 @@
      P3  every listed block lies inside the page, at a multiple of the stride
      P4  the blocks of all three lists have the mark
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
+     P6  filled - L(free) blocks have been handed out in this life of the page: allocation pops from free,
+         and whatever else changes its length counts so in filled
    Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
@@ -48,6 +50,7 @@ enum {
 typedef enum page_flag_e {
   PAGE_ZERO = 1,       /* what is not carved yet is zero */
   PAGE_FRESH_ZERO = 2, /* the blocks in `free` are zero behind their first word */
+  PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
 } page_flag_t;
 
 struct page_s {
@@ -71,7 +74,10 @@ struct page_s {
   page_t* prev;                  /* owner */
   atomic_word_t part;            /* atomic: the owning heap part; written by the owner */
   atomic_word_t heap;            /* atomic: the heap the page belongs to */
-  uint64_t single_size;          /* single: usable bytes */
+  union {
+    uint64_t single_size; /* single: usable bytes */
+    uint64_t filled;      /* else, owner: see P6 */
+  };
   atomic_u32_t linked;           /* atomic: see heap/abandon.c */
   atomic_u32_t abandoned_next;   /* atomic: slice index + 1 of the next page in the abandoned stack */
 };
@@ -172,6 +178,10 @@ void page_collect_remote(page_t* page);
 
 /* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
 void page_merge_lists(page_t* page);
+
+/* Blocks that allocation has taken from the page in this life (P6).  Walks free, unless it was just carved;
+   of a page in use by another thread an estimate. */
+uint64_t page_served(const page_t* page);
 
 /* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends
    and never faults, even when the list changes meanwhile. */

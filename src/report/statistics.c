@@ -10,12 +10,27 @@
 #include "core/options.h"
 #include "memory/counters.h"
 #include "memory/scavenger.h"
+#include "mimalloc-stats.h"
 #include "os/os.h"
 #include "page/remote.h"
 #include "thread/thread.h"
 
+/* Blocks that wait to be delivered are free, too: a full page that is not armed any more has one such. */
+static size_t live_blocks(page_t* page) {
+  const size_t live = page_live_blocks(page);
+  const uintptr_t tag = load_relaxed(&page->owner_tag);
+  const bool full = tag > CARE_MASK && (tag & CARE_FULL) != 0;
+  return live - min_size(live, full && remote_state(load_acquire(&page->thread_free)) != REMOTE_DELAYED);
+}
+
+static bool is_in_scope(scope_t scope, page_t* page) {
+  if (scope.heap != NULL && heap_of_page(page) != scope.heap) return false;
+  return scope.tag == 0 || (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == scope.tag;
+}
+
 static void count_page(page_t* page, void* arg) {
   stats_snapshot_t* const stats = arg;
+  if (!is_in_scope(stats->scope, page)) return;
   stats->pages++;
   stats->page_bytes += page_slice_count(page) * SLICE_SIZE;
   if (page_is_single(page)) {
@@ -25,20 +40,23 @@ static void count_page(page_t* page, void* arg) {
   }
   const unsigned bin = page->bin;
   if (bin >= BIN_COUNT) return; /* it has just become a big block */
-  const size_t live = page_live_blocks(page);
+  const size_t live = live_blocks(page);
   if (load_relaxed(&page->owner_tag) == TAG_ABANDONED) stats->abandoned_pages++;
   stats->bins[bin].pages++;
   stats->bins[bin].blocks += live;
+  stats->bins[bin].served += page_served(page);
   stats->live_blocks += live;
   stats->live_bytes += live * bin_size(bin);
 }
 
-void stats_snapshot(stats_snapshot_t* stats) {
-  memset(stats, 0, sizeof(*stats));
-  heap_visit_all_pages(count_page, stats);
-  stats->live_blocks += stats->huge_blocks;
-  stats->live_bytes += stats->huge_bytes;
-  stats->free_bytes = stats->page_bytes - min_size(stats->page_bytes, stats->live_bytes);
+/* What pages that have gone had handed out. */
+static void add_tally(stats_snapshot_t* stats, tally_t* tally) {
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) stats->bins[bin].served += figure_read(&tally->blocks[bin]);
+  stats->huge_served = figure_read(&tally->blocks[BIN_COUNT]);
+  stats->huge_served_bytes = figure_read(&tally->big_bytes);
+}
+
+static void add_memory(stats_snapshot_t* stats) {
   const memory_stats_t memory = memory_stats();
   stats->reserved = memory.reserved;
   stats->committed = memory.claimed;
@@ -50,10 +68,28 @@ void stats_snapshot(stats_snapshot_t* stats) {
   stats->commit_calls = memory.commit_calls;
   stats->map_calls = memory.map_calls;
   stats->threads = load_relaxed(&heap_threads);
-  const served_t served = thread_served();
-  stats->served_blocks = served.blocks;
-  stats->served_bytes = served.bytes;
 }
+
+void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats) {
+  memset(stats, 0, sizeof(*stats));
+  stats->scope = scope;
+  /* Blocks of a deleted heap belong to the main heap, also where its own pages are not. */
+  if (scope.heap == NULL || scope.heap == &heap_main) heap_visit_all_pages(count_page, stats);
+  else heap_visit_pages(scope.heap, count_page, stats);
+  if (scope.tag == 0) add_tally(stats, scope.heap == NULL ? &heap_tally : &scope.heap->tally);
+  stats->live_blocks += stats->huge_blocks;
+  stats->live_bytes += stats->huge_bytes;
+  stats->free_bytes = stats->page_bytes - min_size(stats->page_bytes, stats->live_bytes);
+  stats->served_blocks = stats->huge_served;
+  stats->served_bytes = stats->huge_served_bytes;
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    stats->served_blocks += stats->bins[bin].served;
+    stats->served_bytes += stats->bins[bin].served * bin_size(bin);
+  }
+  add_memory(stats);
+}
+
+void stats_snapshot(stats_snapshot_t* stats) { stats_snapshot_of((scope_t){0}, stats); }
 
 /* ---- text ---- */
 
@@ -93,6 +129,30 @@ EXPORT void mi_stats_print_out(mi_output_fun* out, void* arg) {
 }
 
 EXPORT void mi_stats_print(void* out) { mi_stats_print_out((mi_output_fun*)out, NULL); }
+
+/* What a heap or a thread has its part in. */
+static void print_scope(const output_t* sink, scope_t scope) {
+  stats_snapshot_t stats;
+  stats_snapshot_of(scope, &stats);
+  print_to(sink, "  live       %14zu bytes in %zu blocks\n", stats.live_bytes, stats.live_blocks);
+  print_to(sink, "  pages      %14zu, %zu of them abandoned\n", stats.pages, stats.abandoned_pages);
+  put_bins(sink, &stats);
+}
+
+EXPORT void mi_heap_stats_print_out(mi_heap_t* heap, mi_output_fun* out, void* arg) {
+  const output_t sink = {out, arg};
+  thread_hear();
+  print_to(&sink, "mimalloc: statistics of heap %p\n", (void*)heap);
+  print_scope(&sink, (scope_t){.heap = heap != NULL ? heap : &heap_main});
+}
+
+EXPORT void mi_thread_stats_print_out(mi_output_fun* out, void* arg) {
+  const output_t sink = {out, arg};
+  thread_hear();
+  print_to(&sink, "mimalloc: statistics of the calling thread\n");
+  /* A thread without a record owns no page: no page has this tag. */
+  print_scope(&sink, (scope_t){.tag = thread_self != NULL ? thread_self->tag : UINTPTR_MAX});
+}
 
 /* Programs close their stderr before they exit, and descriptor 2 may name another file by then. */
 __attribute__((constructor)) static void prepare_for_exit(void) {

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process holds, counted when asked: live blocks are read off the pages, so the fast paths count
-   nothing. Exact once no other thread runs and every thread
-   has had what others freed into its full pages; while they run, each page is read at its own moment. */
+/* What the process holds and has handed out, counted when asked: live blocks are read off the pages, and
+   what a page has handed out is what was put into its free list and is not there any more.  So the fast paths
+   count nothing.  Exact once no other thread runs; while they run, each page is read at its own moment. */
 #ifndef REPORT_STATISTICS_H
 #define REPORT_STATISTICS_H
 
+#include "heap/heap.h"
 #include "mimalloc.h"
 #include "page/sizeclass.h"
 
 typedef struct bin_snapshot_s {
   size_t pages, blocks; /* blocks: live */
+  uint64_t served;      /* blocks handed out */
 } bin_snapshot_t;
 
+/* Whose pages are counted: those of a heap (NULL: of all), owned by the thread (0: by anybody). */
+typedef struct scope_s {
+  heap_t* heap;
+  uintptr_t tag;
+} scope_t;
+
 typedef struct stats_snapshot_s {
+  scope_t scope;
   size_t live_bytes, live_blocks; /* usable bytes of live blocks, big ones included */
   size_t huge_bytes, huge_blocks; /* the big ones: runs of their own */
   size_t pages, abandoned_pages;
@@ -20,12 +29,13 @@ typedef struct stats_snapshot_s {
   size_t free_bytes;      /* carved or not, inside pages and not live */
   size_t reserved, committed, peak_committed, dirty, metadata; /* committed: claimed slices */
   uint64_t purged, purge_calls, commit_calls, map_calls;
-  /* handed to allocation by this thread and by threads that have exited */
-  uint64_t served_blocks, served_bytes;
+  uint64_t huge_served, huge_served_bytes; /* big blocks handed out; not of a single thread */
+  uint64_t served_blocks, served_bytes;    /* all blocks handed out */
   size_t threads;
   bin_snapshot_t bins[BIN_COUNT];
 } stats_snapshot_t;
 
-void stats_snapshot(stats_snapshot_t* stats);
+void stats_snapshot(stats_snapshot_t* stats); /* of the process */
+void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats);
 
 #endif

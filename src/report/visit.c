@@ -17,12 +17,12 @@
 
 enum { FILTER_BITS = 4096 };
 
-typedef enum scope_e { SCOPE_ALL, SCOPE_ABANDONED, SCOPE_PART } scope_t;
+typedef enum reach_e { REACH_ALL, REACH_ABANDONED, REACH_PART } reach_t;
 
 typedef struct visit_s {
   heap_t* heap;
-  const heap_part_t* part; /* SCOPE_PART: the one */
-  scope_t scope;
+  const heap_part_t* part; /* REACH_PART: the one */
+  reach_t reach;
   bool blocks; /* report them, not only their areas */
   bool stopped;
   mi_block_visit_fun* visitor;
@@ -114,9 +114,9 @@ static bool visit_blocks(const visit_t* visit, const page_t* page) {
 }
 
 static bool is_wanted(const visit_t* visit, page_t* page, uintptr_t tag) {
-  switch (visit->scope) {
-    case SCOPE_ALL: return heap_of_page(page) == visit->heap;
-    case SCOPE_ABANDONED: return tag == TAG_ABANDONED && heap_of_page(page) == visit->heap;
+  switch (visit->reach) {
+    case REACH_ALL: return heap_of_page(page) == visit->heap;
+    case REACH_ABANDONED: return tag == TAG_ABANDONED && heap_of_page(page) == visit->heap;
     default:
       return tag != TAG_SINGLE && tag != TAG_ABANDONED &&
              load_relaxed(&page->part) == (uintptr_t)visit->part;
@@ -160,7 +160,7 @@ EXPORT bool mi_heap_visit_blocks(mi_heap_t* heap, bool blocks, mi_block_visit_fu
 EXPORT bool mi_heap_visit_abandoned_blocks(mi_heap_t* heap, bool blocks, mi_block_visit_fun* visitor,
                                            void* arg) {
   visit_t visit = {.heap = heap_or_main(heap),
-                   .scope = SCOPE_ABANDONED,
+                   .reach = REACH_ABANDONED,
                    .blocks = blocks,
                    .visitor = visitor,
                    .arg = arg};
@@ -173,7 +173,7 @@ EXPORT bool mi_theap_visit_blocks(const mi_theap_t* theap, bool blocks, mi_block
   if (theap == NULL) return true; /* a thread that has no part has no blocks */
   visit_t visit = {.heap = theap->heap,
                    .part = theap,
-                   .scope = SCOPE_PART,
+                   .reach = REACH_PART,
                    .blocks = blocks,
                    .visitor = visitor,
                    .arg = arg};

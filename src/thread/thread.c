@@ -15,6 +15,9 @@ THREAD_LOCAL heap_part_t* thread_part = &part_empty;
 THREAD_LOCAL uintptr_t thread_tag = TAG_NOBODY;
 THREAD_LOCAL thread_t* thread_self;
 
+atomic_u64_t thread_total;
+atomic_u64_t thread_peak;
+
 static pool_t thread_pool;
 static pool_t part_pool;
 static atomic_u64_t tag_counter;
@@ -47,35 +50,22 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
   if (part == NULL) return NULL;
   part_init(part, heap, self->tag);
   add_relaxed(&heap->parts, 1u);
+  level_up(&heap_part_count);
   part->sibling = self->parts;
   self->parts = part;
   self->slots[heap->slot] = part;
   return part;
 }
 
-static atomic_u64_t served_blocks, served_bytes; /* by parts that have gone */
-
-served_t thread_served(void) {
-  served_t served = {load_relaxed(&served_blocks), load_relaxed(&served_bytes)};
-  if (thread_self == NULL) return served;
-  for (const heap_part_t* part = thread_self->parts; part != NULL; part = part->sibling) {
-    served.blocks += part->served_blocks;
-    served.bytes += part->served_bytes;
-  }
-  return served;
-}
-
 /* The part has no pages any more. */
 static void part_discard(thread_t* self, heap_part_t* part) {
-  add_relaxed(&served_blocks, part->served_blocks);
-  add_relaxed(&served_bytes, part->served_bytes);
-  part->served_blocks = part->served_bytes = 0;
   heap_t* const heap = part->heap;
   heap_part_t** at = &self->parts;
   while (*at != part) at = &(*at)->sibling;
   *at = part->sibling;
   self->slots[heap->slot] = NULL;
   part_die(part);
+  level_down(&heap_part_count);
   pool_put(&part_pool, part);
   heap_unref(heap);
   if (part != self->part) return;
@@ -124,7 +114,8 @@ void thread_set_default(heap_t* heap) {
 
 heap_part_t* thread_default_part(thread_t* self) {
   thread_t* const root = thread_root();
-  if (load_relaxed(&root->default_heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
+  const heap_t* const heap = root->default_heap;
+  if (heap != &heap_main && load_relaxed(&heap->state) != HEAP_LIVE) root->default_heap = &heap_main;
   heap_part_t* const part = thread_part_of(self, root->default_heap);
   if (self == root && part != NULL) self->part = part;
   return part;
@@ -133,6 +124,16 @@ heap_part_t* thread_default_part(thread_t* self) {
 /* ---- exit ---- */
 
 static atomic_u32_t exit_key; /* the pthread key + 1, 0: none yet */
+
+void thread_hear(void) {
+  if (thread_self == NULL) return;
+  thread_check_fork();
+  thread_t* const self = thread_enter();
+  if (self == NULL) return;
+  thread_settle(self);
+  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) part_drain(part);
+  thread_leave(self);
+}
 
 static void give_up_parts(thread_t* self) {
   thread_settle(self);
@@ -260,7 +261,10 @@ void thread_attach(void) {
   if (!window_init()) return;
   reserve_at_start();
   if (!attach_record()) return;
-  if (add_relaxed(&heap_threads, 1u) > 0) {
+  const uint32_t others = add_relaxed(&heap_threads, 1u);
+  figure_add(&thread_total, 1);
+  figure_raise(&thread_peak, others + UINT64_C(1));
+  if (others > 0) {
     thread_watch_idle();
     scavenger_start();
   }

@@ -124,9 +124,11 @@ void thread_end_part(thread_t* self, heap_part_t* part);
 /* Between enter and leave: parts of heaps that were deleted or destroyed meanwhile go away. */
 void thread_settle(thread_t* self);
 
-/* Handed to allocation by the calling thread and by all that have exited. */
-typedef struct served_s { uint64_t blocks, bytes; } served_t;
-served_t thread_served(void);
+/* The calling thread takes note of what others have done to its pages and heaps: to count what it has. */
+void thread_hear(void);
+
+extern atomic_u64_t thread_total; /* figure: threads that have attached */
+extern atomic_u64_t thread_peak;  /* figure: the most at a time */
 
 /* Slow paths call this first: in a forked child it adopts what the parent's other threads owned. */
 void thread_check_fork(void);

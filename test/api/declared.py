@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""declared.py HEADER OUTPUT [LIBRARY]: a program that uses every function that HEADER declares.
+"""declared.py FOLDER OUTPUT [LIBRARY]: a program that uses every function that the headers in FOLDER declare.
 
 It takes each address: that the declaration compiles, in every language version, and that the library has it.  With
 LIBRARY, every mi_ function that it shows must be declared, too."""
@@ -10,10 +10,12 @@ import re
 import subprocess
 import sys
 
-PROGRAM = """/* Made by declared.py from {header}. */
+HEADERS = ["mimalloc.h", "mimalloc-stats.h"]
+
+PROGRAM = """/* Made by declared.py. */
 #include <stdio.h>
 
-#include "{header}"
+{includes}
 
 typedef void any_function(void);
 #ifdef __cplusplus
@@ -47,15 +49,16 @@ def shown(library):
 
 
 def main():
-    header, output, *library = sys.argv[1:]
-    names = declared(header)
+    folder, output, *library = sys.argv[1:]
+    names = [name for header in HEADERS for name in declared(os.path.join(folder, header))]
     twice = {name for name in names if names.count(name) > 1}
     undeclared = shown(library[0]) - set(names) if library else set()
     for name in sorted(twice | undeclared):
         print(f"{name}: {'declared twice' if name in twice else 'shown by the library and not declared'}")
     uses = "\n".join(f"    ADDRESS({name})," for name in names)
+    includes = "\n".join(f'#include "{header}"' for header in HEADERS)
     with open(output, "w", encoding="utf-8") as file:
-        file.write(PROGRAM.format(header=os.path.basename(header), uses=uses, count=len(names)))
+        file.write(PROGRAM.format(includes=includes, uses=uses, count=len(names)))
     print(f"{len(names)} functions declared")
     return 1 if twice or undeclared or not names else 0
 

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* The statistics as the public struct: include/mimalloc-stats.h says what each figure means.
+
+   Peaks.  Nobody counts blocks while they come and go, but pages: a bin's blocks were never more than its
+   pages at their peak had room for, nor were all bytes more than the slices claimed at their peak, nor was
+   anything more than its total. */
+#include "heap/heap.h"
+#include "memory/counters.h"
+#include "mimalloc-stats.h"
+#include "report/statistics.h"
+#include "thread/thread.h"
+
+_Static_assert(BIN_COUNT == MI_BIN_HUGE, "our bins and the big blocks fill the public ones");
+
+static int64_t smaller(uint64_t a, uint64_t b) { return (int64_t)(a < b ? a : b); }
+
+static mi_stat_count_t count_of(uint64_t total, int64_t peak, uint64_t current) {
+  const int64_t now = (int64_t)current;
+  return (mi_stat_count_t){(int64_t)total, peak > now ? peak : now, now};
+}
+
+static mi_stat_count_t count_level(level_t* level, uint64_t more) {
+  const uint64_t current = figure_read(&level->current) + more;
+  return count_of(figure_read(&level->total) + more, (int64_t)(figure_read(&level->peak) + more), current);
+}
+
+/* Of a bin: blocks in all its pages at their peak. */
+static uint64_t room(unsigned bin) {
+  return figure_read(&heap_pages[bin].peak) * (bin_page_slices(bin) * SLICE_SIZE / bin_stride(bin));
+}
+
+static void fill_bins(mi_stats_t* stats, const stats_snapshot_t* from) {
+  mi_stat_count_t normal = {0, 0, 0};
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    const bin_snapshot_t* const b = &from->bins[bin];
+    const int64_t size = (int64_t)bin_size(bin);
+    mi_stat_count_t* const blocks = &stats->malloc_bins[bin];
+    *blocks = count_of(b->served, smaller(b->served, room(bin)), b->blocks);
+    normal.total += blocks->total * size;
+    normal.peak += blocks->peak * size;
+    normal.current += blocks->current * size;
+    stats->malloc_normal_count.total += blocks->total;
+    stats->page_bins[bin].current = (int64_t)b->pages;
+  }
+  const uint64_t peak = (uint64_t)normal.peak;
+  stats->malloc_normal =
+      count_of((uint64_t)normal.total, smaller(peak, from->peak_committed), (uint64_t)normal.current);
+}
+
+static void fill_blocks(mi_stats_t* stats, const stats_snapshot_t* from) {
+  const uint64_t bytes = from->peak_committed;
+  fill_bins(stats, from);
+  stats->malloc_huge =
+      count_of(from->huge_served_bytes, smaller(from->huge_served_bytes, bytes), from->huge_bytes);
+  stats->malloc_huge_count.total = (int64_t)from->huge_served;
+  stats->malloc_bins[MI_BIN_HUGE] =
+      count_of(from->huge_served, smaller(from->huge_served, bytes / SLICE_SIZE), from->huge_blocks);
+  stats->page_bins[MI_BIN_HUGE].current = (int64_t)from->huge_blocks;
+  stats->allocated = count_of(from->served_bytes, smaller(from->served_bytes, bytes), from->live_bytes);
+  stats->malloc_count.total = (int64_t)from->served_blocks;
+  stats->free_count.total = (int64_t)(from->served_blocks - from->live_blocks);
+  stats->freed.total = (int64_t)(from->served_bytes - from->live_bytes);
+  stats->pages.current = (int64_t)from->pages;
+  stats->pages_abandoned.current = (int64_t)from->abandoned_pages;
+}
+
+static void fill_pages(mi_stats_t* stats, const stats_snapshot_t* from) {
+  uint64_t total = from->huge_served;
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    mi_stat_count_t* const pages = &stats->page_bins[bin];
+    *pages = count_of(figure_read(&heap_pages[bin].total), (int64_t)figure_read(&heap_pages[bin].peak),
+                      (uint64_t)pages->current);
+    total += (uint64_t)pages->total;
+  }
+  stats->page_bins[MI_BIN_HUGE] = stats->malloc_bins[MI_BIN_HUGE];
+  stats->pages = count_of(total, smaller(total, from->peak_committed / SLICE_SIZE), from->pages);
+}
+
+static void fill_process(mi_stats_t* stats, const stats_snapshot_t* from) {
+  fill_pages(stats, from);
+  stats->reserved = count_of(from->reserved, 0, from->reserved); /* addresses are never returned */
+  stats->committed = count_of(figure_read(&memory_counters.committed), (int64_t)from->peak_committed,
+                              from->committed);
+  stats->purged.total = (int64_t)from->purged;
+  stats->mmap_calls.total = (int64_t)from->map_calls;
+  stats->commit_calls.total = (int64_t)from->commit_calls;
+  stats->purge_calls.total = (int64_t)from->purge_calls;
+  stats->threads = count_of(figure_read(&thread_total), (int64_t)figure_read(&thread_peak), from->threads);
+  stats->heaps = count_level(&heap_count, 1); /* and the main heap */
+  stats->theaps = count_level(&heap_part_count, 0);
+}
+
+/* ---- since the last reset ---- */
+
+/* Totals at the reset; written by mi_stats_reset, a word at a time. */
+static mi_stats_t base;
+
+typedef void total_visit_t(int64_t* total, int64_t* at_reset);
+
+static void visit_totals(mi_stats_t* stats, total_visit_t* visit) {
+#define MI_STAT_COUNT(name)   visit(&stats->name.total, &base.name.total);
+#define MI_STAT_COUNTER(name) visit(&stats->name.total, &base.name.total);
+  MI_STAT_FIELDS()
+#undef MI_STAT_COUNT
+#undef MI_STAT_COUNTER
+  for (unsigned bin = 0; bin <= MI_BIN_HUGE; bin++) {
+    visit(&stats->malloc_bins[bin].total, &base.malloc_bins[bin].total);
+    visit(&stats->page_bins[bin].total, &base.page_bins[bin].total);
+  }
+}
+
+static void keep_total(int64_t* total, int64_t* at_reset) {
+  __atomic_store_n(at_reset, *total, __ATOMIC_RELAXED);
+}
+
+static void subtract_total(int64_t* total, int64_t* at_reset) {
+  *total -= __atomic_load_n(at_reset, __ATOMIC_RELAXED);
+}
+
+static void reset_peak(level_t* level) { figure_set(&level->peak, figure_read(&level->current)); }
+
+static void fill_since_start(mi_stats_t* stats) {
+  stats_snapshot_t from;
+  thread_hear();
+  stats_snapshot(&from);
+  mi_stats_init(stats);
+  fill_blocks(stats, &from);
+  fill_process(stats, &from);
+}
+
+/* ---- entries ---- */
+
+static bool is_of_this_version(const mi_stats_t* stats) {
+  return stats != NULL && stats->size == sizeof(*stats) && stats->version == MI_STAT_VERSION;
+}
+
+EXPORT bool mi_stats_get(mi_stats_t* stats) {
+  if (!is_of_this_version(stats)) return false;
+  fill_since_start(stats);
+  visit_totals(stats, subtract_total);
+  return true;
+}
+
+EXPORT bool mi_heap_stats_get(mi_heap_t* heap, mi_stats_t* stats) {
+  if (!is_of_this_version(stats)) return false;
+  stats_snapshot_t from;
+  thread_hear();
+  stats_snapshot_of((scope_t){.heap = heap != NULL ? heap : &heap_main}, &from);
+  mi_stats_init(stats);
+  fill_blocks(stats, &from);
+  return true;
+}
+
+EXPORT size_t mi_stats_get_bin_size(size_t bin) { return bin < BIN_COUNT ? bin_size((unsigned)bin) : 0; }
+
+EXPORT void mi_stats_reset(void) {
+  mi_stats_t stats;
+  fill_since_start(&stats);
+  visit_totals(&stats, keep_total);
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) reset_peak(&heap_pages[bin]);
+  reset_peak(&heap_count);
+  reset_peak(&heap_part_count);
+  figure_set(&thread_peak, load_relaxed(&heap_threads));
+  figure_set(&memory_counters.claimed_peak, figure_read(&memory_counters.claimed));
+}
+
+EXPORT void mi_stats_merge(void) {}
