@@ -182,13 +182,14 @@ static void leave_default(const heap_t* heap) {
 }
 
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
-static void forward_page(page_t* page, void* heap) {
+static void forward_page(page_t* page, void* arg) {
+  const heap_t* const heap = arg;
   uintptr_t from = (uintptr_t)heap;
   const bool single = page_is_single(page);
   if (!single && !remote_claim(page)) return;
   /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
-  heap_note_page(&heap_main, page);
-  if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)&heap_main) && single) {
+  heap_note_page(heap->heir, page);
+  if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heap->heir) && single) {
     figure_add(&heap_main.tally.blocks[BIN_COUNT], 1);
     figure_add(&heap_main.tally.big_bytes, page->single_size);
   }

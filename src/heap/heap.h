@@ -22,6 +22,7 @@
 
 #include "heap/pool.h"
 #include "memory/counters.h"
+#include "memory/slices.h"
 #include "page/page.h"
 
 typedef struct mi_heap_s heap_t; /* the public mi_heap_t */
@@ -57,6 +58,8 @@ struct mi_heap_s {
   pool_link_t link;
   atomic_u32_t state; /* atomic: heap_state_t */
   atomic_u32_t parts; /* atomic: parts that refer to the heap, plus one while it is live */
+  home_t home;        /* where its memory comes from */
+  heap_t* heir;       /* const: who gets the pages when it is deleted; NULL: it is never deleted */
   uint32_t only_delete; /* const: mi_heap_destroy deletes */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
   /* atomic: bit (segment % 4096) is set if a page was claimed there */
@@ -102,6 +105,9 @@ static inline bool heap_is_threaded(void) {
 
 /* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
 heap_t* heap_create(void);
+/* A heap whose pages lie in the arena; NULL: as heap_create.  In an exclusive arena they stay the arena's
+   after its end, as the pages of a heap that nobody allocates from. */
+heap_t* heap_create_in(struct arena_s* arena);
 void heap_unref(heap_t* heap);
 
 /* The page goes for good, or begins: its account is closed, or opened. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "memory/meta.h"
+#include "memory/reserve.h"
 #include "memory/scavenger.h"
 
 THREAD_LOCAL heap_part_t* thread_part = &part_empty;
@@ -83,8 +84,13 @@ void thread_settle(thread_t* self) {
     next = part->sibling;
     const uint32_t state = load_acquire(&part->heap->state);
     if (state == HEAP_LIVE) continue;
-    if (state == HEAP_DELETED) part_move_all(part, self->slots[heap_main.slot]);
-    else part_forget(part);
+    if (state == HEAP_DELETED) {
+      heap_part_t* const to = thread_part_of(self, part->heap->heir);
+      if (to == NULL) continue; /* no memory now */
+      part_move_all(part, to);
+    } else {
+      part_forget(part);
+    }
     part_discard(self, part);
   }
 }
@@ -252,7 +258,9 @@ static bool attach_record(void) {
 void thread_attach(void) {
   if (thread_self != NULL) return;
   const int saved_errno = errno;
-  if (!window_init() || !attach_record()) return;
+  if (!window_init()) return;
+  reserve_at_start();
+  if (!attach_record()) return;
   const uint32_t others = add_relaxed(&heap_threads, 1u);
   figure_add(&thread_total, 1);
   figure_raise(&thread_peak, others + UINT64_C(1));
