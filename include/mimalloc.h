@@ -517,8 +517,8 @@ mi_decl_result bool mi_heap_contains_block(mi_heap_t* heap, const void* p) mi_at
 mi_decl_result bool mi_heap_check_owned(mi_heap_t* heap, const void* p) mi_attr_noexcept;
 
 /* A heap; without allow_destroy, mi_heap_destroy only deletes it.  The tag is accepted without effect: it
-   served visitors of abandoned blocks, which are told the heap itself.  arena_id NULL (0): any memory; there
-   is no other arena in this version, so any other id is refused: NULL, errno EINVAL. */
+   served visitors of abandoned blocks, which are told the heap itself.  arena_id as of mi_heap_new_in_arena.
+ */
 typedef void* mi_arena_id_t;
 mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy,
                                          mi_arena_id_t arena_id) mi_attr_noexcept;
@@ -640,6 +640,91 @@ mi_decl_export void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, s
 /* Print the same as text, to `out` (NULL: the registered output or stderr). */
 mi_decl_export void mi_process_info_print(void) mi_attr_noexcept;
 mi_decl_export void mi_process_info_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
+
+/* ---- arenas, huge pages, NUMA ------------------------------------------------------------------------- */
+
+/* An arena is a range of memory, known by an id (mi_arena_id_t; NULL: none), that never ends.  It serves
+   every heap, before new memory is asked of the system, unless it is exclusive: then only heaps made by
+   mi_heap_new_in_arena use it. Arenas consist of 4 MiB units (mi_arena_min_alignment and mi_arena_min_size).
+   Where *arena_id is an output it may be NULL; it is set to NULL when nothing was made.  numa_node is taken
+   modulo the number of nodes (option use_numa_nodes can lower that); negative: no particular one.  Except
+   mi_arena_contains none of these functions is meant to be called often; any thread may call them at any
+   time. */
+
+/* Reserve an arena of `size` bytes, rounded up to whole units.  commit: now, instead of when it is first
+   used; allow_large: of 2 MiB pages, if the system has as many to give; these are committed and never given
+   back. Returns 0, or ENOMEM (size 0, too). */
+mi_decl_export int mi_reserve_os_memory(size_t size, bool commit, bool allow_large) mi_attr_noexcept;
+mi_decl_export int mi_reserve_os_memory_ex(size_t size, bool commit, bool allow_large, bool exclusive,
+                                           mi_arena_id_t* arena_id) mi_attr_noexcept;
+
+/* Hand over memory of the program for good: the whole units inside [start, start + size).  is_committed: it
+   can be read and written, else mprotect will make it so.  is_pinned: its contents may not be dropped when it
+   is free; else that is done by MADV_DONTNEED.  is_zero: it is all zero.  False: no whole unit, memory that
+   an arena has already, memory of this allocator, or no room for the book-keeping: that needs a fixed place,
+   1/512 of the size, which may be taken; the range can be used by others then. */
+mi_decl_export bool mi_manage_os_memory(void* start, size_t size, bool is_committed, bool is_pinned,
+                                        bool is_zero, int numa_node) mi_attr_noexcept;
+mi_decl_export bool mi_manage_os_memory_ex(void* start, size_t size, bool is_committed, bool is_pinned,
+                                           bool is_zero, int numa_node, bool exclusive,
+                                           mi_arena_id_t* arena_id) mi_attr_noexcept;
+
+/* The same, for memory that only the program itself can make usable.  commit_fun(commit, start, size,
+   is_zero, arg) is called, by any thread and several at a time, with parts of the area that are multiples of
+   64 KiB: commit true before a part is used, and again after each decommit; it returns whether that worked
+   and stores in *is_zero, never NULL and false before the call, whether the part reads as zero.  commit
+   false: the part is free; true says that it was given up and must be committed again, false that it is as it
+   was.  It must not allocate.  commit_fun NULL: mi_manage_os_memory_ex. */
+typedef bool(mi_cdecl mi_commit_fun_t)(bool commit, void* start, size_t size, bool* is_zero, void* user_arg);
+mi_decl_export bool mi_manage_memory(void* start, size_t size, bool is_committed, bool is_pinned,
+                                     bool is_zero, int numa_node, bool exclusive, mi_commit_fun_t* commit_fun,
+                                     void* commit_fun_arg, mi_arena_id_t* arena_id) mi_attr_noexcept;
+
+/* Reserve an arena of `pages` huge pages of 1 GiB (each made of 2 MiB pages where there is none), whose
+   memory comes from the NUMA node if it has some.  It stops when timeout_msecs have passed (0: never) or the
+   system has no more.  Returns 0 when there is at least one page, or pages is 0; else ENOMEM.  Such memory is
+   committed and is never given back.  interleave: spread over `numa_nodes` nodes (0: all), one arena each. */
+mi_decl_export int mi_reserve_huge_os_pages_at(size_t pages, int numa_node,
+                                               size_t timeout_msecs) mi_attr_noexcept;
+mi_decl_export int mi_reserve_huge_os_pages_at_ex(size_t pages, int numa_node, size_t timeout_msecs,
+                                                  bool exclusive, mi_arena_id_t* arena_id) mi_attr_noexcept;
+mi_decl_export int mi_reserve_huge_os_pages_interleave(size_t pages, size_t numa_nodes,
+                                                       size_t timeout_msecs) mi_attr_noexcept;
+
+/* Of older versions: interleave over all nodes within max_secs (0: no limit); *pages_reserved, unless NULL,
+   tells how many pages there are. */
+mi_decl_export int mi_reserve_huge_os_pages(size_t pages, double max_secs,
+                                            size_t* pages_reserved) mi_attr_noexcept;
+
+/* The start of the arena, and in *size (unless NULL) its bytes; NULL and 0 when there is no such arena. */
+mi_decl_result void* mi_arena_area(mi_arena_id_t arena_id, size_t* size) mi_attr_noexcept;
+
+/* Does the address lie in the arena? */
+mi_decl_result bool mi_arena_contains(mi_arena_id_t arena_id, const void* p) mi_attr_noexcept;
+
+/* What an arena's start is rounded to, and the smallest one: 4 MiB.  The largest block that an arena could
+   hold if it were as large as arenas can be: 1 TiB. */
+mi_decl_result size_t mi_arena_min_alignment(void) mi_attr_noexcept;
+mi_decl_result size_t mi_arena_min_size(void) mi_attr_noexcept;
+mi_decl_result size_t mi_arena_max_object_size(void) mi_attr_noexcept;
+
+/* A heap whose blocks all lie in the arena: NULL and ENOMEM when that is full (as soon as its own thread's
+   free memory has been collected).  When it is deleted, its blocks stay where they are, and what is free
+   between them is not used until their pages are empty.  arena_id NULL: mi_heap_new().  NULL: out of memory,
+   or there is no such arena (EINVAL). */
+mi_decl_result mi_heap_t* mi_heap_new_in_arena(mi_arena_id_t arena_id) mi_attr_noexcept;
+
+/* Fresh memory of the heap (NULL: the main one) comes from arenas of that NUMA node while they have some, if
+   it is not bound to an arena; negative: from anywhere again. */
+mi_decl_export void mi_heap_set_numa_affinity(mi_heap_t* heap, int numa_node) mi_attr_noexcept;
+
+/* Give all free memory back to the system now, that of arenas too. */
+mi_decl_export void mi_arenas_purge(void) mi_attr_noexcept;
+
+/* Print a line for each arena, to the registered output or stderr; show: and a map of its slices of 64 KiB
+   ('.' free, 'd' free but not given back, '#' in use). */
+mi_decl_export void mi_arenas_print(void) mi_attr_noexcept;
+mi_decl_export void mi_debug_show_arenas(void) mi_attr_noexcept;
 
 /* ---- options ----------------------------------------------------------------------------------------- */
 

@@ -177,6 +177,10 @@ NOINLINE void free_slow(void* p, page_t* page) {
 
 COLD void free_outside(void* p) {
   if (p == NULL) return;
+  if (window_slice_of(p) != SLICE_NONE) { /* the program's own memory, an arena by mi_manage_memory */
+    free_slow(p, page_at(window_slice_number(p)));
+    return;
+  }
   const int saved_errno = errno;
   foreign.free(p);
   errno = saved_errno;
@@ -185,8 +189,7 @@ COLD void free_outside(void* p) {
 /* ---- looking up a block that is to be resized or measured ---- */
 
 ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
-  const size_t offset = (uintptr_t)p - load_relaxed(&window.base);
-  if (offset >= load_relaxed(&window.limit)) return BLOCK_FOREIGN;
+  if (!window_knows(p)) return BLOCK_FOREIGN;
   page_t* const page = page_of(p);
   *page_out = page;
   if (page == NULL) {

@@ -182,16 +182,18 @@ static void leave_default(const heap_t* heap) {
 }
 
 /* Big blocks have no owner to move them, full pages that were given up stand in no stack. */
-static void forward_page(page_t* page, void* heap) {
+static void forward_page(page_t* page, void* arg) {
+  const heap_t* const heap = arg;
   uintptr_t from = (uintptr_t)heap;
-  heap_t* const heir = heap_forward(heap);
+  heap_t* const heir = heap->heir;
+  heap_t* const counted = heir->heir != NULL ? heir : &heap_main; /* an arena's heir shows as the main heap */
   const bool single = page_is_single(page);
   if (!single && !remote_claim(page)) return;
   /* Freed meanwhile, the entry may be another heap's page by now: then it stays that. */
   heap_note_page(heir, page);
   if (cas_strong_acq_rel(&page->heap, &from, (uintptr_t)heir) && single) {
-    figure_add(&heir->tally.blocks[BIN_COUNT], 1);
-    figure_add(&heir->tally.big_bytes, page->single_size);
+    figure_add(&counted->tally.blocks[BIN_COUNT], 1);
+    figure_add(&counted->tally.big_bytes, page->single_size);
   }
   if (!single) page_abandon(page);
 }

@@ -108,11 +108,7 @@ EXPORT mi_heap_t* mi_heap_get_backing(void) { return mi_heap_main(); }
 
 EXPORT mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy, mi_arena_id_t arena_id) {
   UNUSED(heap_tag);
-  if (arena_id != NULL) {
-    errno = EINVAL;
-    return NULL;
-  }
-  mi_heap_t* const heap = mi_heap_new();
+  mi_heap_t* const heap = mi_heap_new_in_arena(arena_id);
   if (heap != NULL) heap->only_delete = !allow_destroy;
   return heap;
 }

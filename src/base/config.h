@@ -24,6 +24,8 @@ enum {
   SEGMENT_SHIFT = SLICE_SHIFT + 6,
   SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
 
+  ADDRESS_SHIFT =
+      48,            /* memory above 2^48 is not adopted: the numbers of all slices below differ in 32 bits */
   WINDOW_SHIFT = 40, /* the window spans at most 1 TiB of addresses */
 
   TABLE_ENTRY_SIZE = 128, /* one table entry per slice: 0.195 % */

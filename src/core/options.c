@@ -14,8 +14,7 @@
 
 static const char OLD[] = "of an older interface";
 static const char LAZY[] = "memory is committed when it is claimed";
-static const char NO_ARENA[] = "there are no arenas: all memory is one window";
-static const char NO_HUGE[] = "explicit huge pages are not used";
+static const char NO_ARENA[] = "memory outside of explicit arenas is one window";
 static const char NO_GUARD[] = "only builds with guarded blocks have them";
 static const char NO_PROFILE[] = "there is no heap profile yet";
 static const char NO_COUNTER[] = "statistics are read from the pages, there is nothing to merge";
@@ -30,19 +29,18 @@ static const option_info_t table[] = {
     OPTION(arena_eager_commit, 2, UNIT_FLAG, "commit whole arenas", LAZY),
     OPTION(purge_decommits, 1, UNIT_FLAG, "purge by giving memory back, not by a hint",
            "memory is always given back"),
-    OPTION(allow_large_os_pages, 0, UNIT_FLAG, "use 2 MiB pages of the system", NO_HUGE),
-    OPTION(reserve_huge_os_pages, 0, UNIT_NUMBER, "1 GiB pages reserved at the start", NO_HUGE),
-    OPTION(reserve_huge_os_pages_at, -1, UNIT_NUMBER, "NUMA node of these pages", NO_HUGE),
-    OPTION(reserve_os_memory, 0, UNIT_KIB, "memory reserved at the start", NO_ARENA),
+    OPTION(allow_large_os_pages, 0, UNIT_FLAG, "take new memory in 2 MiB pages, if there are any", NULL),
+    OPTION(reserve_huge_os_pages, 0, UNIT_NUMBER, "1 GiB pages reserved at the start", NULL),
+    OPTION(reserve_huge_os_pages_at, -1, UNIT_NUMBER, "NUMA node of these pages, -1: all", NULL),
+    OPTION(reserve_os_memory, 0, UNIT_KIB, "memory reserved at the start, in an arena", NULL),
     OPTION(deprecated_segment_cache, 0, UNIT_NUMBER, "segments kept per thread", OLD),
     OPTION(deprecated_page_reset, 0, UNIT_FLAG, "reset free pages", OLD),
     OPTION(deprecated_abandoned_page_purge, 0, UNIT_FLAG, "purge pages of ended threads", OLD),
     OPTION(deprecated_segment_reset, 0, UNIT_FLAG, "reset free segments", OLD),
     OPTION(deprecated_eager_commit_delay, 1, UNIT_NUMBER, "segments before eager commit", OLD),
     OPTION(purge_delay, 500, UNIT_MS, "free memory stays this long; 0: not at all, -1: for ever", NULL),
-    OPTION(use_numa_nodes, 0, UNIT_NUMBER, "NUMA nodes taken into account, 0: all",
-           "NUMA nodes make no difference"),
-    OPTION(disallow_os_alloc, 0, UNIT_FLAG, "use reserved memory only", NO_ARENA),
+    OPTION(use_numa_nodes, 0, UNIT_NUMBER, "NUMA nodes taken into account, 0: all", NULL),
+    OPTION(disallow_os_alloc, 0, UNIT_FLAG, "no memory but arenas and what is there already", NULL),
     OPTION(os_tag, 100, UNIT_NUMBER, "tag of mappings on macOS", "this system has no tags"),
     OPTION(max_errors, 32, UNIT_NUMBER, "error messages printed at most, -1: any number", NULL),
     OPTION(max_warnings, 32, UNIT_NUMBER, "warnings printed at most, -1: any number", NULL),
@@ -52,7 +50,7 @@ static const option_info_t table[] = {
     OPTION(arena_reserve, 1024 * 1024, UNIT_KIB, "size of arenas", NO_ARENA),
     OPTION(arena_purge_mult, 4, UNIT_NUMBER, "multiplies purge_delay for arenas", NO_ARENA),
     OPTION(deprecated_purge_extend_delay, 1, UNIT_MS, "extends purge_delay", OLD),
-    OPTION(disallow_arena_alloc, 0, UNIT_FLAG, "use explicit arenas only", NO_ARENA),
+    OPTION(disallow_arena_alloc, 0, UNIT_FLAG, "arenas made from now on are exclusive", NULL),
     OPTION(retry_on_oom, 400, UNIT_MS, "wait before trying again on Windows", "this system is another one"),
     OPTION(deprecated_visit_abandoned, 0, UNIT_FLAG, "let visitors see abandoned blocks", OLD),
     OPTION(guarded_min, 0, UNIT_BYTES, "smallest guarded block", NO_GUARD),

@@ -27,16 +27,20 @@ enum { SWEEP_MIN = 1 }; /* parked pages that are worth a sweep, plus a quarter o
 
 #define INDEX_MASK UINT64_C(0xFFFFFFFF)
 #define VERSION_ONE (INDEX_MASK + 1)
+#define ADDRESS_MASK ((UINT64_C(1) << ADDRESS_SHIFT) - 1)
 
 static heap_t* page_heap(page_t* page) { return (heap_t*)load_relaxed(&page->heap); }
 
+/* The index is a slice number modulo 2^32: of adopted memory, the one whose address exists. */
 static page_t* entry_page(uint64_t head) {
   const uint64_t index = head & INDEX_MASK;
-  return index == 0 ? NULL : page_at((size_t)index - 1);
+  const uintptr_t base = load_settled(&window.base);
+  if (index == 0) return NULL;
+  return page_at(window_slice_number((void*)((base + ((index - 1) << SLICE_SHIFT)) & ADDRESS_MASK)));
 }
 
 static void stack_push(abandoned_t* stack, page_t* page) {
-  const uint64_t index = (uint64_t)page_slice(page) + 1;
+  const uint64_t index = ((uint64_t)page_slice(page) + 1) & INDEX_MASK;
   uint64_t head = load_relaxed(&stack->head);
   add_relaxed(&stack->count, 1u);
   do {
@@ -147,7 +151,7 @@ void abandoned_note_empty(heap_t* heap, unsigned bin) {
 }
 
 void abandoned_sweep(heap_t* heap) {
-  heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? heap_forward(heap) : NULL;
+  heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? heap->heir : NULL;
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     if ((load_relaxed(&heap->abandoned[bin].head) & INDEX_MASK) != 0)
       sweep_stack(&heap->abandoned[bin], forward);

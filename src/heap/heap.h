@@ -22,6 +22,7 @@
 
 #include "heap/pool.h"
 #include "memory/counters.h"
+#include "memory/slices.h"
 #include "page/page.h"
 
 typedef struct mi_heap_s heap_t; /* the public mi_heap_t */
@@ -57,6 +58,8 @@ struct mi_heap_s {
   pool_link_t link;
   atomic_u32_t state; /* atomic: heap_state_t */
   atomic_u32_t parts; /* atomic: parts and heaps that refer to the heap, plus one while it is live */
+  home_t home;        /* where its memory comes from */
+  heap_t* heir;       /* const: who gets the pages when it is deleted; NULL: it is never deleted */
   uint32_t only_delete; /* const: mi_heap_destroy deletes */
   uint32_t slot;      /* const: index in every thread's table of parts; the main heap has 0 */
   heap_t* main;       /* const: the main heap of its sub-process; NULL: it is one itself */
@@ -103,17 +106,16 @@ static inline bool heap_is_threaded(void) {
   return load_relaxed(&heap_threads) > 1 || load_relaxed(&heap_strangers) != 0;
 }
 
-/* A live heap, or NULL when out of memory; and the end of a reference (a part's, or the live heap's own). */
+/* A live heap of the sub-process of `main` (NULL: the main heap of a new one), or NULL when out of memory;
+   and the end of a reference (a part's, another heap's, or the live heap's own). */
 heap_t* heap_create(heap_t* main);
+/* A heap whose pages lie in the arena; NULL: as heap_create.  In an exclusive arena they stay the arena's
+   after its end, as the pages of a heap that nobody allocates from. */
+heap_t* heap_create_in(struct arena_s* arena, heap_t* main);
 void heap_unref(heap_t* heap);
 
 /* A sub-process is a main heap and the heaps made by its threads; each heap keeps its main heap's record. */
 static inline heap_t* heap_main_of(heap_t* heap) { return heap->main != NULL ? heap->main : heap; }
-
-/* Where the blocks of a deleted heap go. */
-static inline heap_t* heap_forward(const heap_t* heap) {
-  return heap->main != NULL ? heap->main : &heap_main;
-}
 
 /* The main heap that a public id names; NULL: there is no such sub-process (any more). */
 static inline heap_t* heap_subprocess(void* id) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The heaps, and which pages belong to them. */
 #include "heap/heap.h"
-#include "memory/segment.h"
+#include "memory/arena.h"
 #include "memory/slices.h"
 
 heap_t heap_main;
@@ -23,8 +23,8 @@ void heap_note_page(heap_t* heap, const page_t* page) {
 /* Without the seam: for figures only, or while the heap cannot change. */
 heap_t* heap_of_page(page_t* page) {
   heap_t* heap = (heap_t*)load_settled(&page->heap);
-  while (heap != NULL && load_settled(&heap->state) == HEAP_DELETED) heap = heap_forward(heap);
-  return heap;
+  while (heap != NULL && load_settled(&heap->state) == HEAP_DELETED) heap = heap->heir;
+  return heap != NULL && heap->heir == NULL ? &heap_main : heap;
 }
 
 void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
@@ -72,7 +72,7 @@ bool heap_visit_heaps(heap_t* main, heap_visit_t* visit, void* arg) {
   if (!visit(main, arg)) return false;
   for (heap_t *heap = (heap_t*)load_acquire(&all_heaps), *next; heap != NULL; heap = next) {
     next = heap->all_next;
-    if (load_acquire(&heap->state) != HEAP_LIVE || heap->main == NULL || heap_main_of(heap) != main) continue;
+    if (load_acquire(&heap->state) != HEAP_LIVE || heap->main != main || heap->heir == NULL) continue;
     if (!visit(heap, arg)) return false;
   }
   return true;
@@ -83,7 +83,7 @@ static void tally_clear(tally_t* tally) {
   figure_set(&tally->big_bytes, 0);
 }
 
-heap_t* heap_create(heap_t* main) {
+static heap_t* heap_make(heap_t* main, heap_t* heir, arena_t* arena) {
   heap_t* const heap = pool_get(&heap_pool, sizeof(heap_t));
   if (heap == NULL) return NULL;
   if (heap->slot == 0) heap_register(heap);
@@ -92,15 +92,39 @@ heap_t* heap_create(heap_t* main) {
   for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
   tally_clear(&heap->tally);
   tally_clear(&heap->subprocess);
-  level_up(&heap_count);
+  heap->home.arena = arena;
+  store_relaxed(&heap->home.node, 0u);
+  heap->heir = heir;
   store_relaxed(&heap->parts, 1u);
   heap->only_delete = 0;
   store_release(&heap->state, HEAP_LIVE); /* pairs with the look at the state in abandoned_link */
   return heap;
 }
 
+/* The heap that gets what is left of heaps in the exclusive arena. */
+static heap_t* arena_heir(arena_t* arena) {
+  uintptr_t known = load_acquire(&arena->heir);
+  if (known != 0) return (heap_t*)known;
+  heap_t* const heir = heap_make(&heap_main, NULL, arena);
+  if (heir == NULL) return NULL;
+  if (cas_strong_acq_rel(&arena->heir, &known, (uintptr_t)heir)) return heir;
+  store_relaxed(&heir->state, HEAP_DESTROYED);
+  heap_unref(heir);
+  return (heap_t*)known;
+}
+
+heap_t* heap_create(heap_t* main) { return heap_create_in(NULL, main); }
+
+heap_t* heap_create_in(arena_t* arena, heap_t* main) {
+  heap_t* heir = main != NULL ? main : &heap_main;
+  if (arena != NULL && (arena->flags & ARENA_EXCLUSIVE) != 0) heir = arena_heir(arena);
+  heap_t* const heap = heir != NULL ? heap_make(main, heir, arena) : NULL;
+  if (heap != NULL) level_up(&heap_count);
+  return heap;
+}
+
 void heap_unref(heap_t* heap) {
-  if (add_acq_rel(&heap->parts, UINT32_MAX) != 1) return;
+  if (add_acq_rel(&heap->parts, UINT32_MAX) != 1 || heap == &heap_main) return;
   heap_t* const main = heap->main;
   pool_put(&heap_pool, heap);
   if (main != NULL) heap_unref(main);
@@ -116,17 +140,23 @@ static void visit_segment(const heap_t* heap, size_t segment, page_visit_t* visi
 }
 
 void heap_visit_pages(const heap_t* heap, page_visit_t* visit, void* arg) {
-  const size_t segments = window_segments();
-  for (size_t bit = 0; bit < HEAP_SEGMENT_BITS && bit < segments; bit++) {
-    atomic_u64_t* const word = &((heap_t*)(uintptr_t)heap)->segments[bit / 64];
-    if ((load_relaxed(word) >> (bit % 64) & 1) == 0) continue;
-    for (size_t segment = bit; segment < segments; segment += HEAP_SEGMENT_BITS) {
-      visit_segment(heap, segment, visit, arg);
+  span_t span = window_span();
+  do {
+    const size_t count = span.end - span.first;
+    for (size_t i = 0; i < HEAP_SEGMENT_BITS && i < count; i++) {
+      const size_t bit = (span.first + i) % HEAP_SEGMENT_BITS;
+      atomic_u64_t* const word = &((heap_t*)(uintptr_t)heap)->segments[bit / 64];
+      if ((load_relaxed(word) >> (bit % 64) & 1) == 0) continue;
+      for (size_t at = i; at < count; at += HEAP_SEGMENT_BITS) {
+        visit_segment(heap, span.first + at, visit, arg);
+      }
     }
-  }
+  } while (window_next_span(&span));
 }
 
 void heap_visit_all_pages(page_visit_t* visit, void* arg) {
-  const size_t segments = window_segments();
-  for (size_t segment = 0; segment < segments; segment++) visit_segment(NULL, segment, visit, arg);
+  span_t span = window_span();
+  do {
+    for (size_t segment = span.first; segment < span.end; segment++) visit_segment(NULL, segment, visit, arg);
+  } while (window_next_span(&span));
 }

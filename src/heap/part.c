@@ -81,7 +81,7 @@ void part_unfull(heap_part_t* part, page_t* page) {
 
 static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   claim_t claim;
-  if (!slices_claim(bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
+  if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
   page_t* const page = page_at(claim.slice);
   page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
   store_relaxed(&page->heap, (uintptr_t)part->heap);

@@ -8,6 +8,7 @@
 
 #include "core/diagnostics.h"
 #include "heap/heap.h"
+#include "memory/arena.h"
 #include "memory/slices.h"
 #include "os/os.h"
 
@@ -31,8 +32,8 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   const size_t bytes = shift + max_size(request.size, 1);
   claim_t claim;
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
-  if (!slices_claim(skip + div_up(bytes, SLICE_SIZE), max_size(request.alignment, SLICE_SIZE), &claim))
-    return NULL;
+  const size_t slices = skip + div_up(bytes, SLICE_SIZE);
+  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;
@@ -75,10 +76,15 @@ bool single_resize(page_t* page, size_t size) {
   return true;
 }
 
+/* Huge pages, and the program's own memory, have to stay where they are. */
+static bool is_in_arena(const page_t* page) {
+  return segment_flags(page_slice(page) / SEGMENT_SLICES) != 0;
+}
+
 bool single_move(page_t* page, page_t* to) {
   static atomic_u32_t moves;
   const size_t bytes = page->stride + (size_t)page->single_size;
-  if (bytes < MOVE_MIN || page->stride != to->stride) return false;
+  if (bytes < MOVE_MIN || page->stride != to->stride || is_in_arena(page) || is_in_arena(to)) return false;
   if (bytes > to->stride + (size_t)to->single_size) return false;
   if (load_relaxed(&moves) >= MOVES_MAX) return false;
   const int error = os_move(page_start(page), page_start(to), bytes);

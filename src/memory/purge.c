@@ -4,6 +4,7 @@
 
      dirty --purge_segment: segment_claim_bits--> claimed --os_purge--> fresh
                                                           --EINVAL (locked memory)--> stale: not tried again
+   In an arena of the program's own memory, what was given back is stale too.
 
    Protocol of ageing: time runs in periods.  Releases mark slices in the word of the period's parity: the
    young word.  The other word, the old one, holds slices released before the period began.  When a period has
@@ -18,6 +19,7 @@
 #include "memory/purge.h"
 
 #include "core/options.h"
+#include "memory/arena.h"
 #include "memory/counters.h"
 #include "memory/summary.h"
 #include "os/os.h"
@@ -66,16 +68,14 @@ segment_word_t purge_young_word(void) {
 
 /* Slices claimed by this thread: give their memory back and free them. */
 static void purge_and_release(size_t segment, uint64_t bits, size_t count) {
-  const size_t first = segment * SEGMENT_SLICES + bit_lowest(bits);
   const size_t dirty = bit_count(segment_dirty(segment) & bits);
-  const int error = os_purge(window_address(first), count * SLICE_SIZE);
-  counter_add(&memory_counters.purge_calls, 1);
+  const purged_t result = arena_purge(segment_arena(segment), segment, bits);
   counter_subtract(&memory_counters.dirty, (uint64_t)dirty * SLICE_SIZE);
   segment_clear(segment, WORD_DIRTY_EVEN, bits);
   segment_clear(segment, WORD_DIRTY_ODD, bits);
-  if (error == 0) {
+  if (result != PURGED_NOT) {
     counter_add(&memory_counters.purged, (uint64_t)count * SLICE_SIZE);
-    segment_set(segment, WORD_ZERO, bits);
+    if (result == PURGED_ZERO) segment_set(segment, WORD_ZERO, bits);
     segment_set(segment, WORD_PURGED, bits);
     store_relaxed(segment_word(segment, WORD_PURGE_TIME), os_now_ms());
   }
@@ -119,6 +119,23 @@ void purge_claimed(size_t slice, size_t count) {
   }
 }
 
+/* Arenas that are apart: at most `most` slices of theirs.  The flag is cleared, then the segments are looked
+   at; a release marks the slices, then sets it. */
+static size_t purge_apart(purge_what_t what, size_t most) {
+  size_t done = 0;
+  for (arena_t* a = arena_newest(); a != NULL && done < most; a = a->next) {
+    const extent_t segments = a->area.segments;
+    if ((a->flags & ARENA_APART) == 0 || exchange_seq_cst(&a->dirty, 0u) == 0) continue;
+    uint64_t left = 0;
+    for (size_t s = segments.first + segments.count; s-- > segments.first;) {
+      if (done < most && segment_dirty(s) != 0) done += purge_segment(s, what, most - done);
+      left |= segment_dirty(s);
+    }
+    if (left != 0) store_seq_cst(&a->dirty, 1u);
+  }
+  return done;
+}
+
 /* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again.
  */
 static size_t purge_highest(size_t most) {
@@ -130,7 +147,7 @@ static size_t purge_highest(size_t most) {
     done += purge_segment(s, PURGE_ALL, most - done);
     if (!summary_holds(HINT_DIRTY, s)) summary_refute(HINT_DIRTY, s);
   }
-  return done;
+  return done < most ? done + purge_apart(PURGE_ALL, most - done) : done;
 }
 
 size_t purge_all(void) {
@@ -191,6 +208,7 @@ static void drain(size_t most, uint64_t now) {
     if (cas_strong_acq_rel(&state.cursor, &cursor, next)) {
       cursor = next;
       if (next == 0) {
+        purge_apart(PURGE_OLD, WINDOW_SLICES);
         store_relaxed(&state.due, now + (uint64_t)purge_delay());
         add_relaxed(&state.period, 1); /* parity is a hint: nothing is ordered by it */
       }
@@ -200,7 +218,7 @@ static void drain(size_t most, uint64_t now) {
 
 static void begin_drain(void) {
   uintptr_t idle = 0;
-  cas_strong_acq_rel(&state.cursor, &idle, window_segments());
+  cas_strong_acq_rel(&state.cursor, &idle, max_size(1, window_segments()));
 }
 
 void purge_due(void) {

@@ -17,6 +17,7 @@
 
 #include "core/diagnostics.h"
 #include "core/options.h"
+#include "memory/arena.h"
 #include "memory/purge.h"
 #include "memory/summary.h"
 #include "os/os.h"
@@ -32,10 +33,14 @@ atomic_u32_t scavenger_state = SCAVENGER_NONE;
 atomic_u32_t scavenger_hinted;
 static atomic_word_t job;
 
+static bool is_any_dirty(void) {
+  return summary_any(HINT_DIRTY) || arena_any_dirty();
+}
+
 static void sleep_until_dirty(void) {
   uint32_t awake = SCAVENGER_AWAKE;
   if (!cas_strong_seq_cst(&scavenger_state, &awake, SCAVENGER_ASLEEP)) return;
-  while (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP && !summary_any(HINT_DIRTY) &&
+  while (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP && !is_any_dirty() &&
          load_seq_cst(&scavenger_hinted) == 0) {
     os_futex_wait(&scavenger_state, SCAVENGER_ASLEEP, -1);
   }
@@ -63,7 +68,7 @@ static void* scavenge(void* unused) {
       os_futex_wait(&scavenger_state, SCAVENGER_AWAKE, NEVER_PURGE_SLEEP_MS);
       continue;
     }
-    if (rounds == 0 && !summary_any(HINT_DIRTY)) sleep_until_dirty();
+    if (rounds == 0 && !is_any_dirty()) sleep_until_dirty();
     const unsigned ticks = rounds > 0 ? PERIOD_TICKS : 1;
     for (unsigned i = 0; i < ticks && load_relaxed(&scavenger_state) != SCAVENGER_OFF; i++)
       rounds = tick(rounds, delay);

@@ -13,6 +13,8 @@
 #include "memory/slices.h"
 
 #include "base/check.h"
+#include "core/options.h"
+#include "memory/arena.h"
 #include "memory/counters.h"
 #include "memory/purge.h"
 #include "memory/scavenger.h"
@@ -36,14 +38,18 @@ static void give_back(size_t first, size_t end) {
   }
 }
 
-/* Claim exactly these slices, or none. */
+/* Do the two segments belong together: may a run go from one to the other? */
+static bool same_arena(size_t segment, size_t other) {
+  return window_segment_ready(segment) && window_segment_ready(other) &&
+         segment_arena(segment) == segment_arena(other);
+}
+
+/* Claim exactly these slices, all of them in one arena or in none; or claim none of them. */
 static bool claim_exactly(size_t first, size_t end) {
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
-    if (p.segment < window_segments() && window_segment_ready(p.segment) &&
-        segment_claim_bits(p.segment, p.bits)) {
-      continue;
-    }
-    give_back(first, max_size(first, p.segment * SEGMENT_SLICES));
+    if (same_arena(first / SEGMENT_SLICES, p.segment) && segment_claim_bits(p.segment, p.bits)) continue;
+    const size_t done = p.segment == first / SEGMENT_SLICES ? first : p.segment * SEGMENT_SLICES;
+    give_back(first, done);
     return false;
   }
   return true;
@@ -84,7 +90,7 @@ static size_t claim_short(run_t run) {
 /* The first segment in which slices of [first, end) are not free, or SLICE_NONE. */
 static size_t obstacle(size_t first, size_t end) {
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
-    if (p.segment >= window_segments() || !window_segment_ready(p.segment)) return p.segment;
+    if (!same_arena(first / SEGMENT_SLICES, p.segment)) return p.segment;
     if ((load_relaxed(segment_word(p.segment, WORD_FREE)) & p.bits) != p.bits) return p.segment;
   }
   return SLICE_NONE;
@@ -118,24 +124,87 @@ static size_t claim_long(size_t count, size_t alignment) {
   return SLICE_NONE;
 }
 
-static size_t claim_from_new_extent(size_t count, size_t alignment) {
+void slices_open(extent_t segments) {
+  give_back(segments.first * SEGMENT_SLICES, (segments.first + segments.count) * SEGMENT_SLICES);
+}
+
+/* The new segments become an arena of huge pages, if there are so many: by the option, for everybody. */
+static void use_large_pages(extent_t extent) {
+  const uint32_t flags = ARENA_PINNED | ARENA_COMMITTED | ARENA_ZERO;
+  void* const address = window_address(extent.first * SEGMENT_SLICES);
+  if (os_map_huge(address, extent.count * SEGMENT_SIZE, LARGE_PAGE_SHIFT) != 0) return;
+  arena_t* const arena = arena_new(extent, (arena_spec_t){flags, NODE_ANY, NULL, NULL});
+  if (arena != NULL) arena_publish(arena);
+}
+
+typedef enum backing_e { BACKING_PLAIN, BACKING_BY_OPTION } backing_t;
+
+static bool grow(size_t segments, size_t alignment, backing_t backing, extent_t* own) {
   extent_t extent;
-  if (!window_grow(div_up(count, SEGMENT_SLICES), alignment, &extent)) return SLICE_NONE;
+  if (!window_grow(segments, alignment, &extent)) return false;
   segment_place(extent.first, extent.count);
-  const size_t first = (extent.first + window_padding(extent.first, alignment)) * SEGMENT_SLICES;
-  give_back(extent.first * SEGMENT_SLICES, first);
-  give_back(first + count, (extent.first + extent.count) * SEGMENT_SLICES);
+  if (backing == BACKING_BY_OPTION && option_enabled(mi_option_allow_large_os_pages)) use_large_pages(extent);
+  const size_t padding = window_padding(extent.first, alignment);
+  *own = (extent_t){extent.first + padding, segments};
+  slices_open((extent_t){extent.first, padding});
+  slices_open((extent_t){own->first + segments, extent.count - padding - segments});
+  return true;
+}
+
+bool slices_grow(size_t segments, size_t alignment, extent_t* own) {
+  return grow(segments, alignment, BACKING_PLAIN, own);
+}
+
+static size_t claim_from_new_extent(size_t count, size_t alignment) {
+  extent_t own;
+  if (option_enabled(mi_option_disallow_os_alloc)) return SLICE_NONE;
+  if (!grow(div_up(count, SEGMENT_SLICES), alignment, BACKING_BY_OPTION, &own)) return SLICE_NONE;
+  const size_t first = own.first * SEGMENT_SLICES;
+  give_back(first + count, (own.first + own.count) * SEGMENT_SLICES);
   return first;
 }
 
-static size_t claim_somewhere(size_t count, size_t alignment) {
+static size_t claim_in_arena(arena_t* arena, size_t count, size_t alignment) {
+  const bool is_short = count <= SEGMENT_SLICES && alignment <= SEGMENT_SIZE;
+  const run_t run = {(unsigned)count, (unsigned)max_size(alignment / SLICE_SIZE, 1)};
+  const size_t start = arena->area.segments.first;
+  for (size_t i = arena_next_open(arena, 0); i != SLICE_NONE; i = arena_next_open(arena, i + 1)) {
+    const size_t first = (start + i) * SEGMENT_SLICES;
+    if (is_short) {
+      const unsigned at = segment_claim_run(start + i, run, CLAIM_ANY);
+      if (at != NO_RUN) return first + at;
+      if (load_relaxed(segment_word(start + i, WORD_FREE)) == 0) arena_note_full(arena, start + i);
+    } else if (window_padding(start + i, alignment) == 0) {
+      const size_t bad = obstacle(first, first + count);
+      if (bad == SLICE_NONE && claim_exactly(first, first + count)) return first;
+      if (bad != SLICE_NONE) i = bad - start;
+    }
+  }
+  return SLICE_NONE;
+}
+
+/* In arenas that are for everybody: those of the node, or (node 0) those that the hints do not tell of. */
+static size_t claim_in_shared(uint32_t node, size_t count, size_t alignment) {
   size_t slice = SLICE_NONE;
+  for (arena_t* a = arena_newest(); a != NULL && slice == SLICE_NONE; a = a->next) {
+    const bool wanted = node != 0 ? (uint32_t)(a->node + 1) == node : (a->flags & ARENA_OUTSIDE) != 0;
+    if (wanted && (a->flags & ARENA_EXCLUSIVE) == 0) slice = claim_in_arena(a, count, alignment);
+  }
+  return slice;
+}
+
+static size_t claim_somewhere(home_t* home, size_t count, size_t alignment) {
+  if (home->arena != NULL) return claim_in_arena(home->arena, count, alignment);
+  const uint32_t node = load_relaxed(&home->node);
+  size_t slice = node != 0 ? claim_in_shared(node, count, alignment) : SLICE_NONE;
+  if (slice != SLICE_NONE) return slice;
   if (count <= SEGMENT_SLICES && alignment <= SEGMENT_SIZE) {
     const size_t stride = max_size(alignment / SLICE_SIZE, 1);
     slice = claim_short((run_t){(unsigned)count, (unsigned)stride});
   } else {
     slice = claim_long(count, alignment);
   }
+  if (slice == SLICE_NONE) slice = claim_in_shared(0, count, alignment);
   return slice != SLICE_NONE ? slice : claim_from_new_extent(count, alignment);
 }
 
@@ -154,13 +223,21 @@ static bool commit_range(size_t first, size_t end) {
 }
 
 /* Make claimed slices usable, and their neighbours with them: COMMITTED is the one word that others than the
-   claimer set, since it only says what is so, and committing is idempotent. */
+   claimer set, since it only says what is so, and committing is idempotent.  Where the program commits, it is
+   asked for these slices only, and COMMITTED is the claimer's like the others. */
 static bool commit(size_t first, size_t end) {
+  const arena_t* const arena = segment_arena(first / SEGMENT_SLICES);
   uint64_t missing = 0;
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
     missing |= p.bits & ~load_acquire(segment_word(p.segment, WORD_COMMITTED)); /* partner: commit_range */
   }
   if (missing == 0) return true;
+  if (arena != NULL && arena->commit != NULL) {
+    for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+      if (!arena_commit(arena, p.segment, p.bits)) return false;
+    }
+    return true;
+  }
   const bool small = load_relaxed(&memory_counters.claimed) < COMMIT_WHOLE_FROM;
   const size_t group = small ? COMMIT_SLICES : SEGMENT_SLICES;
   return commit_range(align_down(first, group), align_up(end, group)) || commit_range(first, end);
@@ -198,9 +275,14 @@ static void take(size_t first, size_t end, claim_t* claim) {
 }
 
 bool slices_claim(size_t count, size_t alignment, claim_t* claim) {
+  static home_t anywhere;
+  return slices_claim_for(&anywhere, count, alignment, claim);
+}
+
+bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* claim) {
   check(is_power_of_two(alignment));
   if (count == 0 || count > WINDOW_SLICES || alignment > WINDOW_SLICES * SLICE_SIZE) return false;
-  const size_t first = claim_somewhere(count, alignment);
+  const size_t first = claim_somewhere(home, count, alignment);
   if (first == SLICE_NONE) return false;
   if (!commit(first, first + count)) {
     give_back(first, first + count);
@@ -215,7 +297,8 @@ static void grow_behind(size_t first, size_t end) {
   const size_t have = window_segments();
   const size_t need = div_up(end, SEGMENT_SLICES);
   extent_t extent;
-  if (need <= have || first > have * SEGMENT_SLICES) return;
+  if (first >= WINDOW_SLICES || need <= have || first > have * SEGMENT_SLICES) return;
+  if (option_enabled(mi_option_disallow_os_alloc) || segment_flags((first - 1) / SEGMENT_SLICES) != 0) return;
   if (first < have * SEGMENT_SLICES && obstacle(first, have * SEGMENT_SLICES) != SLICE_NONE) return;
   if (!window_grow(need - have, SLICE_SIZE, &extent)) return;
   segment_place(extent.first, extent.count);
@@ -226,6 +309,7 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   const size_t first = slice + count;
   if (more == 0 || more > WINDOW_SLICES) return false;
   grow_behind(first, first + more);
+  if (!same_arena((first - 1) / SEGMENT_SLICES, first / SEGMENT_SLICES)) return false;
   if (!claim_exactly(first, first + more)) return false;
   if (!commit(first, first + more)) {
     give_back(first, first + more);
@@ -235,13 +319,23 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   return true;
 }
 
+/* Memory that never goes back: its slices become stale. */
+static bool release_pinned(size_t slice, size_t count) {
+  if ((segment_flags(slice / SEGMENT_SLICES) & ARENA_PINNED) == 0) return false;
+  counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
+  give_back(slice, slice + count);
+  return true;
+}
+
 void slices_release_purged(size_t slice, size_t count) {
+  if (release_pinned(slice, count)) return;
   counter_subtract(&memory_counters.claimed, (uint64_t)count * SLICE_SIZE);
   purge_claimed(slice, count);
 }
 
 void slices_release(size_t slice, size_t count) {
   const size_t end = slice + count;
+  if (release_pinned(slice, count)) return;
   if (purge_delay() == 0) {
     slices_release_purged(slice, count);
     return;
@@ -285,19 +379,27 @@ bool slices_are_claimed(size_t slice, size_t count) {
   return true;
 }
 
+/* The next segment below that may have a start, or SLICE_NONE. */
+static size_t start_below(size_t segment) {
+  if ((segment_flags(segment) & ARENA_OUTSIDE) == 0) {
+    return segment > 0 ? summary_highest(HINT_STARTS, segment - 1) : SLICE_NONE;
+  }
+  return segment > segment_arena(segment)->area.segments.first ? segment - 1 : SLICE_NONE;
+}
+
 size_t slices_find_start(size_t slice) {
   size_t s = slice / SEGMENT_SLICES;
   const unsigned at = (unsigned)(slice % SEGMENT_SLICES);
-  if (s >= window_segments() || !window_segment_ready(s)) return SLICE_NONE;
+  if (!window_segment_ready(s)) return SLICE_NONE;
   if ((load_acquire(segment_word(s, WORD_FREE)) >> at & 1) != 0) return SLICE_NONE;
   uint64_t starts = load_acquire(segment_word(s, WORD_STARTS)) & bit_range(0, at + 1);
-  while (starts == 0 && s > 0) {
-    s = summary_highest(HINT_STARTS, s - 1);
+  while (starts == 0) {
+    s = start_below(s);
     if (s == SLICE_NONE) return SLICE_NONE;
     starts = load_acquire(segment_word(s, WORD_STARTS));
-    if (starts == 0) summary_refute(HINT_STARTS, s);
+    if (starts == 0 && (segment_flags(s) & ARENA_OUTSIDE) == 0) summary_refute(HINT_STARTS, s);
   }
-  return starts == 0 ? SLICE_NONE : s * SEGMENT_SLICES + bit_highest(starts);
+  return s * SEGMENT_SLICES + bit_highest(starts);
 }
 
 /* ---- after a fork ---- */
@@ -318,31 +420,44 @@ static uint64_t covered_slices(size_t segment, page_slices_fn* page_slices, size
   return bits;
 }
 
+/* Slices that are used, or were lost. */
+typedef struct after_fork_s {
+  size_t covered;
+  uint64_t claimed, dirty;
+} after_fork_t;
+
+static void segment_after_fork(size_t s, page_slices_fn* page_slices, after_fork_t* sum) {
+  const uint32_t flags = segment_flags(s);
+  const uint64_t used = covered_slices(s, page_slices, &sum->covered);
+  /* Fork copies page by page: the table may be older than the words.  A page that is still there keeps
+     its slices. */
+  segment_clear(s, WORD_FREE, used);
+  const uint64_t free = load_relaxed(segment_word(s, WORD_FREE));
+  const uint64_t lost = ~(used | free) & load_relaxed(segment_word(s, WORD_COMMITTED));
+  const uint64_t fresh = ~(used | free) & ~lost; /* never usable, so still what they were: zero if ours */
+  segment_clear(s, WORD_ZERO, lost);
+  if ((flags & ARENA_OUTSIDE) == 0) segment_set(s, WORD_ZERO, fresh);
+  segment_clear(s, WORD_DIRTY_ODD, lost | used);
+  segment_clear(s, WORD_DIRTY_EVEN, lost | used);
+  if ((flags & ARENA_PINNED) == 0) segment_set(s, WORD_DIRTY_EVEN, lost);
+  if ((lost | fresh) != 0) segment_release(s, lost | fresh);
+  sum->claimed += bit_count(used);
+  sum->dirty += bit_count(segment_dirty(s));
+}
+
 void memory_after_fork(page_slices_fn* page_slices) {
-  size_t covered = 0;
-  uint64_t claimed = 0;
-  uint64_t dirty = 0;
+  after_fork_t sum = {0, 0, 0};
+  span_t span = window_span();
   purge_after_fork();
   scavenger_after_fork();
-  for (size_t s = 0; s < window_segments(); s++) {
-    if (!window_segment_ready(s) || load_acquire(segment_word(s, WORD_PLACED)) == 0) continue;
-    const uint64_t used = covered_slices(s, page_slices, &covered);
-    /* Fork copies page by page: the table may be older than the words.  A page that is still there keeps
-       its slices. */
-    segment_clear(s, WORD_FREE, used);
-    const uint64_t free = load_relaxed(segment_word(s, WORD_FREE));
-    const uint64_t lost = ~(used | free) & load_relaxed(segment_word(s, WORD_COMMITTED));
-    const uint64_t fresh = ~(used | free) & ~lost; /* never usable, so still zero */
-    segment_clear(s, WORD_ZERO, lost);
-    segment_set(s, WORD_ZERO, fresh);
-    segment_clear(s, WORD_DIRTY_ODD, lost | used);
-    segment_clear(s, WORD_DIRTY_EVEN, lost | used);
-    segment_set(s, WORD_DIRTY_EVEN, lost);
-    if ((lost | fresh) != 0) segment_release(s, lost | fresh);
-    claimed += bit_count(used);
-    dirty += bit_count(segment_dirty(s));
-  }
-  store_relaxed(&memory_counters.claimed, claimed * SLICE_SIZE);
-  store_relaxed(&memory_counters.dirty, dirty * SLICE_SIZE);
+  do {
+    sum.covered = span.first * SEGMENT_SLICES;
+    for (size_t s = span.first; s < span.end; s++) {
+      if (!window_segment_ready(s) || load_acquire(segment_word(s, WORD_PLACED)) == 0) continue;
+      segment_after_fork(s, page_slices, &sum);
+    }
+  } while (window_next_span(&span));
+  store_relaxed(&memory_counters.claimed, sum.claimed * SLICE_SIZE);
+  store_relaxed(&memory_counters.dirty, sum.dirty * SLICE_SIZE);
   summary_rebuild();
 }

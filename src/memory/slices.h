@@ -11,10 +11,25 @@ typedef struct claim_s {
   bool zero; /* all of it is known to be zero */
 } claim_t;
 
+struct arena_s;
+
+/* Where claims for somebody look: in one arena only, or first in those of a NUMA node, then as all do. */
+typedef struct home_s {
+  struct arena_s* arena; /* const: NULL: wherever memory is for everybody */
+  atomic_u32_t node;     /* atomic: 1 + the node, 0: none */
+} home_t;
+
 /* Claim adjacent slices, readable and writable, the first at a multiple of alignment (bytes, a power of two).
    Prefers slices whose memory is still there, then the lowest address; grows the window when nothing fits.
    False: out of memory. */
-bool slices_claim(size_t count, size_t alignment, claim_t* claim);
+bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* claim);
+bool slices_claim(size_t count, size_t alignment, claim_t* claim); /* for nobody in particular */
+
+/* Place exactly so many new segments, claimed and as no arena; what else had to be placed is released. */
+bool slices_grow(size_t segments, size_t alignment, extent_t* own);
+
+/* Release whole claimed segments as they are: a new arena's, or what became none. */
+void slices_open(extent_t segments);
 
 /* Claim the `more` slices directly behind [slice, slice + count), or false. */
 bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim);

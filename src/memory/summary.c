@@ -3,6 +3,7 @@
 #include "memory/summary.h"
 
 #include "base/check.h"
+#include "memory/arena.h"
 
 enum { LEVELS = 3, UP = 1, DOWN = -1 };
 
@@ -63,13 +64,16 @@ bool summary_holds(unsigned kind, size_t segment) {
 }
 
 void summary_publish(size_t segment) {
+  arena_t* const arena = segment_arena(segment);
+  if (arena != NULL) arena_note_free(arena, segment);
+  if (arena != NULL && (arena->flags & ARENA_APART) != 0) return;
   for (unsigned hints = hints_of(segment); hints != 0; hints &= hints - 1) {
     raise_hint(bit_lowest(hints), 0, segment);
   }
 }
 
 void summary_set(unsigned kind, size_t segment) {
-  raise_hint(kind, 0, segment);
+  if ((segment_flags(segment) & ARENA_OUTSIDE) == 0) raise_hint(kind, 0, segment);
 }
 
 /* The word with this bit was found empty: clear the bit above it, and so on, unless the word has got bits
@@ -125,9 +129,12 @@ bool summary_any(unsigned kind) {
 }
 
 void summary_rebuild(void) {
-  for (size_t s = 0; s < window_segments(); s++) {
-    if (!window_segment_ready(s)) continue;
-    summary_publish(s);
-    if (summary_holds(HINT_STARTS, s)) summary_set(HINT_STARTS, s);
-  }
+  span_t span = window_span();
+  do {
+    for (size_t s = span.first; s < span.end; s++) {
+      if (!window_segment_ready(s)) continue;
+      summary_publish(s);
+      if (summary_holds(HINT_STARTS, s)) summary_set(HINT_STARTS, s);
+    }
+  } while (window_next_span(&span));
 }

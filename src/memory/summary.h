@@ -16,7 +16,7 @@
    first slice of a page. */
 enum { RUN_LEVELS = 7, HINT_RUN = 0, HINT_DIRTY = RUN_LEVELS, HINT_STARTS = 2 * RUN_LEVELS, HINT_KINDS = 16 };
 
-/* Set the hints that the segment deserves, after slices became free. */
+/* Set the hints that the segment deserves, after slices became free; those of its arena, if it has one. */
 void summary_publish(size_t segment);
 
 /* Set one hint. */

@@ -244,6 +244,53 @@ bool window_grow(size_t segments, size_t alignment, extent_t* extent) {
   return true;
 }
 
+/* ---- memory outside of the window ---- */
+
+static _Atomic(area_t*) areas;
+
+static bool touches_window(uintptr_t from, uintptr_t start, uintptr_t end) {
+  return start < base_of(from) + capacity(from) * SEGMENT_SIZE && end > table_of(from);
+}
+
+bool window_adopt(area_t* area) {
+  if (!window_init()) return false;
+  const uintptr_t from = load_relaxed(&origin);
+  const size_t first = area->segments.first;
+  const size_t count = area->segments.count;
+  const uintptr_t start = (uintptr_t)segment_address(first);
+  const uintptr_t end = start + count * SEGMENT_SIZE;
+  if (touches_window(from, start, end) || end > (uintptr_t)1 << ADDRESS_SHIFT) return false;
+  const uintptr_t rows = align_down((uintptr_t)rows_address(first), os_page_size());
+  const uintptr_t rows_end = align_up((uintptr_t)rows_address(first + count), os_page_size());
+  counter_add(&memory_counters.map_calls, 1);
+  /* The rows' mapping, which replaces none, is the claim. */
+  if (os_map_at((void*)rows, rows_end - rows) != 0) return false;
+  counter_add(&memory_counters.metadata, rows_end - rows);
+  area_t* head = load_relaxed(&areas);
+  do {
+    area->next = head;
+  } while (!cas_weak_acq_rel(&areas, &head, area)); /* release: the rows are mapped before it is seen */
+  return true;
+}
+
+static bool is_adopted(size_t segment) {
+  for (const area_t* a = load_acquire(&areas); a != NULL; a = a->next) {
+    if (segment - a->segments.first < a->segments.count) return true;
+  }
+  return false;
+}
+
+span_t window_span(void) {
+  return (span_t){0, window_segments(), load_acquire(&areas)};
+}
+
+bool window_next_span(span_t* span) {
+  const area_t* const area = span->next;
+  if (area == NULL) return false;
+  *span = (span_t){area->segments.first, area->segments.first + area->segments.count, area->next};
+  return true;
+}
+
 /* ---- looking up ---- */
 
 size_t window_segments(void) {
@@ -251,11 +298,20 @@ size_t window_segments(void) {
 }
 
 bool window_segment_ready(size_t segment) {
-  return (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0;
+  if (segment < WINDOW_SEGMENTS && (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0)
+    return true;
+  return is_adopted(segment);
 }
 
 size_t window_slice_of(const void* p) {
   const size_t offset = (uintptr_t)p - load_relaxed(&window.base);
-  if (offset >= load_relaxed(&window.limit)) return SLICE_NONE;
-  return window_segment_ready(offset >> SEGMENT_SHIFT) ? offset >> SLICE_SHIFT : SLICE_NONE;
+  const size_t slice = window_slice_number(p);
+  const size_t segment = slice / SEGMENT_SLICES;
+  if (offset >= load_relaxed(&window.limit)) return is_adopted(segment) ? slice : SLICE_NONE;
+  return window_segment_ready(segment) ? slice : SLICE_NONE;
+}
+
+bool window_knows(const void* p) {
+  return (uintptr_t)p - load_relaxed(&window.base) < load_relaxed(&window.limit) ||
+         window_slice_of(p) != SLICE_NONE;
 }

@@ -45,8 +45,16 @@ static inline void* window_address(size_t slice) {
   return (char*)load_settled(&window.base) + (slice << SLICE_SHIFT);
 }
 
+/* The number that the slice of any address has, ours or not; below the base it is negative, modulo 2^64. */
+static inline size_t window_slice_number(const void* p) {
+  return (size_t)((intptr_t)((uintptr_t)p - load_settled(&window.base)) >> SLICE_SHIFT);
+}
+
 /* The slice that p points into, or SLICE_NONE when p is not in the window or in a gap of it. */
 size_t window_slice_of(const void* p);
+
+/* Is p in the window, or in memory that was adopted? */
+bool window_knows(const void* p);
 
 /* Segments below the limit; all numbers below are valid for window_segment_ready. */
 size_t window_segments(void);
@@ -65,6 +73,27 @@ typedef struct extent_s {
    multiple of alignment (a power of two).  False: no address space, or the window is full; nothing has
    changed. */
 bool window_grow(size_t segments, size_t alignment, extent_t* extent);
+
+/* Memory of the program that lies outside of the window, adopted for good.  Slice numbers are the distance
+   from the base as before, modulo 2^64, so its table entries have their place too, far from the others. */
+typedef struct area_s {
+  extent_t segments;
+  struct area_s* next; /* const once adopted */
+} area_t;
+
+/* Map the table rows of the area and make its addresses known.  False: it touches the window, what the rows
+   need is taken (memory adopted before is), or no memory. */
+bool window_adopt(area_t* area);
+
+/* A walk over all segments that may be ready, the window's first:
+     span_t span = window_span();
+     do { ... span.first <= segment < span.end ... } while (window_next_span(&span)); */
+typedef struct span_s {
+  size_t first, end;
+  const area_t* next;
+} span_t;
+span_t window_span(void);
+bool window_next_span(span_t* span);
 
 /* How many segments from `segment` on to the next whose address is a multiple of alignment. */
 size_t window_padding(size_t segment, size_t alignment);

@@ -146,6 +146,38 @@ int os_move(void* from, void* to, size_t size) {
   return error;
 }
 
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26 /* Linux 3.8 */
+#endif
+
+/* A mapping that fails may have unmapped what it was to replace. */
+int os_map_huge(void* addr, size_t size, unsigned shift) {
+  const int saved = errno;
+  const int flags = MAP_PRIVATE_ZERO | MAP_FIXED | MAP_HUGETLB | (int)(shift << MAP_HUGE_SHIFT);
+  int error = 0;
+  if (mmap(addr, size, PROT_READ | PROT_WRITE, flags, NO_FILE, 0) != addr) {
+    error = errno;
+    if (map_over(addr, size, PROT_NONE) != 0) error = ENOTRECOVERABLE;
+  }
+  errno = saved;
+  return error;
+}
+
+/* Of the kernel's interface: C libraries have no header for it. */
+enum { NODES_MAX = 1024, PREFER_NODE = 1 };
+
+int os_prefer_node(void* addr, size_t size, unsigned node) {
+  const int saved = errno;
+  unsigned long mask[NODES_MAX / 64] = {0};
+  if (node >= NODES_MAX) return EINVAL;
+  mask[node / 64] = 1ul << (node % 64);
+  /* The kernel takes the number of bits plus one. */
+  const long result = syscall(SYS_mbind, addr, size, PREFER_NODE, mask, NODES_MAX + 1ul, 0u);
+  const int error = result == 0 ? 0 : errno;
+  errno = saved;
+  return error;
+}
+
 void os_no_huge_pages(void* addr, size_t size) {
   const int saved = errno;
   madvise(addr, size, MADV_NOHUGEPAGE);
@@ -263,17 +295,36 @@ void os_write_stderr(const char* text, size_t n) {
   errno = saved;
 }
 
-/* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */
-size_t os_process_rss(void) {
+/* The start of a file; returns its bytes, 0 when it cannot be read. */
+static long read_start(const char* path, char* text, size_t size) {
   const int saved = errno;
-  char text[128];
   long n = 0;
-  const int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  const int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
-    n = syscall(SYS_read, fd, text, sizeof(text));
+    n = syscall(SYS_read, fd, text, size);
     syscall(SYS_close, fd);
   }
   errno = saved;
+  return n > 0 ? n : 0;
+}
+
+/* The file holds ranges of numbers, rising: "0-1,4". */
+unsigned os_numa_nodes(void) {
+  char text[128];
+  const long n = read_start("/sys/devices/system/node/online", text, sizeof(text));
+  unsigned last = 0;
+  for (long i = 0; i < n; i++) {
+    const bool digit = text[i] >= '0' && text[i] <= '9';
+    const bool first = i == 0 || text[i - 1] < '0' || text[i - 1] > '9';
+    if (digit) last = (first ? 0 : last * 10) + (unsigned)(text[i] - '0');
+  }
+  return last < NODES_MAX ? last + 1 : 1;
+}
+
+/* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */
+size_t os_process_rss(void) {
+  char text[128];
+  const long n = read_start("/proc/self/statm", text, sizeof(text));
   long i = 0;
   size_t pages = 0;
   while (i < n && text[i] != ' ') i++;

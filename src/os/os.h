@@ -46,6 +46,18 @@ int os_purge(void* addr, size_t size);
    bound how often they do this. */
 int os_move(void* from, void* to, size_t size);
 
+/* Put huge pages of 2^shift bytes in the place of reserved addresses; addr and size are multiples of that.
+   0: writable and zero; nothing of it can be purged or moved.  Else an errno value, and the addresses are
+   reserved as before; ENOTRECOVERABLE: they are not even that. */
+int os_map_huge(void* addr, size_t size, unsigned shift);
+
+/* Memory of the range that is touched from now on comes from this NUMA node while it has some; a hint.
+   0 or an errno value. */
+int os_prefer_node(void* addr, size_t size, unsigned node);
+
+/* One more than the highest number of a NUMA node; 1 when unknown. */
+unsigned os_numa_nodes(void);
+
 /* Ask for no huge pages in a range; a hint. */
 void os_no_huge_pages(void* addr, size_t size);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "memory/meta.h"
+#include "memory/reserve.h"
 #include "memory/scavenger.h"
 
 THREAD_LOCAL heap_part_t* thread_part = &part_empty;
@@ -78,13 +79,10 @@ void thread_end_part(thread_t* self, heap_part_t* part) {
   if (part->heap != &heap_main) part_discard(self, part);
 }
 
-/* Where the blocks of a deleted heap go: without memory for a part of the heap that inherits them, or when
-   that has ended too, to the main heap, of which every record has a part. */
-static heap_part_t* inheriting_part(thread_t* self, const heap_t* deleted) {
-  heap_t* const heir = heap_forward(deleted);
-  const bool lives = load_acquire(&heir->state) == HEAP_LIVE;
-  heap_part_t* const part = lives ? thread_part_of(self, heir) : NULL;
-  return part != NULL ? part : self->slots[heap_main.slot];
+/* Who gets the blocks of a deleted heap; when its sub-process has ended, the main heap. */
+static heap_t* living_heir(const heap_t* deleted) {
+  heap_t* const heir = deleted->heir;
+  return load_acquire(&heir->state) == HEAP_LIVE ? heir : &heap_main;
 }
 
 void thread_settle(thread_t* self) {
@@ -92,8 +90,13 @@ void thread_settle(thread_t* self) {
     next = part->sibling;
     const uint32_t state = load_acquire(&part->heap->state);
     if (state == HEAP_LIVE) continue;
-    if (state == HEAP_DELETED) part_move_all(part, inheriting_part(self, part->heap));
-    else part_forget(part);
+    if (state == HEAP_DELETED) {
+      heap_part_t* const to = thread_part_of(self, living_heir(part->heap));
+      if (to == NULL) continue; /* no memory now */
+      part_move_all(part, to);
+    } else {
+      part_forget(part);
+    }
     part_discard(self, part);
   }
 }
@@ -278,7 +281,9 @@ static bool attach_record(void) {
 void thread_attach(void) {
   if (thread_self != NULL) return;
   const int saved_errno = errno;
-  if (!window_init() || !attach_record()) return;
+  if (!window_init()) return;
+  reserve_at_start();
+  if (!attach_record()) return;
   const uint32_t others = add_relaxed(&heap_threads, 1u);
   figure_add(&thread_total, 1);
   figure_raise(&thread_peak, others + UINT64_C(1));

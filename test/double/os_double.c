@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bits.h"
 #include "os/os.h"
@@ -30,6 +31,9 @@ WRAPPED(os_fork_word)
 WRAPPED(os_process_rss)
 WRAPPED(os_barrier_everywhere)
 WRAPPED(os_thread_start)
+WRAPPED(os_map_huge)
+WRAPPED(os_prefer_node)
+WRAPPED(os_numa_nodes)
 
 static struct {
   atomic_u64_t calls;
@@ -44,6 +48,16 @@ static _Atomic(size_t) mapped;
 static atomic_u32_t lacking; /* bits: abilities that this OS does not have */
 static atomic_u64_t random_from; /* 0: the real one */
 
+/* Huge pages are used by one thread at a time. */
+enum { HUGE_CALLS_MAX = 64, SHIFTS = 64 };
+static struct {
+  size_t pages[SHIFTS];
+  huge_call_t calls[HUGE_CALLS_MAX];
+  size_t count;
+  unsigned nodes;
+  uint64_t ms;
+} huge;
+
 void double_reset(void) {
   for (int k = 0; k < CALL_KINDS; k++) {
     atomic_store(&kinds[k].calls, 0);
@@ -56,6 +70,48 @@ void double_reset(void) {
   atomic_store(&mapped, 0);
   atomic_store(&lacking, 0);
   atomic_store(&random_from, 0);
+  memset(&huge, 0, sizeof(huge));
+}
+
+void double_set_huge_pages(unsigned shift, size_t count) {
+  huge.pages[shift] = count;
+}
+void double_set_nodes(unsigned count) {
+  huge.nodes = count;
+}
+void double_set_huge_time(uint64_t ms) {
+  huge.ms = ms;
+}
+size_t double_huge_calls(void) {
+  return huge.count;
+}
+huge_call_t double_huge_call(size_t i) {
+  return huge.calls[i];
+}
+
+static int note_huge_call(huge_call_t call) {
+  if (huge.count < HUGE_CALLS_MAX) huge.calls[huge.count++] = call;
+  return call.error;
+}
+
+int WRAP(os_map_huge)(void* addr, size_t size, unsigned shift) {
+  const size_t page = (size_t)1 << shift;
+  if (size == 0 || ((uintptr_t)addr | size) % page != 0) {
+    fprintf(stderr, "os_double: not huge pages: %p + %zu\n", addr, size);
+    abort();
+  }
+  double_advance_clock(huge.ms);
+  if (huge.pages[shift] < size / page) return note_huge_call((huge_call_t){addr, size, shift, 0, ENOMEM});
+  huge.pages[shift] -= size / page;
+  return note_huge_call((huge_call_t){addr, size, shift, 0, REAL(os_commit)(addr, size)});
+}
+
+int WRAP(os_prefer_node)(void* addr, size_t size, unsigned node) {
+  return note_huge_call((huge_call_t){addr, size, 0, node, 0});
+}
+
+unsigned WRAP(os_numa_nodes)(void) {
+  return huge.nodes != 0 ? huge.nodes : REAL(os_numa_nodes)();
 }
 
 void double_fail(os_call_t kind, uint64_t nth, uint64_t times, int error) {

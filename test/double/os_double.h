@@ -56,6 +56,27 @@ void double_take_away(os_ability_t ability);
 /* What the kernel calls random is first, first + 1, ...: the same in each run.  0: random. */
 void double_set_random(uint64_t first);
 
+/* The OS has so many huge pages of 2^shift bytes left (at first 0 of every size): mapping them makes ordinary
+   memory in their place, or fails with ENOMEM. */
+void double_set_huge_pages(unsigned shift, size_t count);
+
+/* The calls about huge pages and NUMA nodes since the reset, in order; i < double_huge_calls(). */
+typedef struct huge_call_s {
+  void* addr;
+  size_t size;
+  unsigned shift; /* of os_map_huge; 0: os_prefer_node was called */
+  unsigned node;  /* of os_prefer_node */
+  int error;
+} huge_call_t;
+size_t double_huge_calls(void);
+huge_call_t double_huge_call(size_t i);
+
+/* The machine has so many NUMA nodes; 0: the real number. */
+void double_set_nodes(unsigned count);
+
+/* Each look at huge pages takes so long, while the clock is stopped. */
+void double_set_huge_time(uint64_t ms);
+
 /* Bytes mapped and not unmapped since the reset. */
 size_t double_mapped(void);
 

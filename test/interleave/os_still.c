@@ -78,6 +78,20 @@ void os_no_huge_pages(void* addr, size_t size) {
   UNUSED(addr), UNUSED(size);
 }
 
+int os_map_huge(void* addr, size_t size, unsigned shift) {
+  UNUSED(addr), UNUSED(size), UNUSED(shift);
+  return ENOMEM;
+}
+
+int os_prefer_node(void* addr, size_t size, unsigned node) {
+  UNUSED(addr), UNUSED(size), UNUSED(node);
+  return ENOSYS;
+}
+
+unsigned os_numa_nodes(void) {
+  return 1;
+}
+
 uint64_t os_now_ms(void) {
   return os_still_clock;
 }
