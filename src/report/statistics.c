@@ -150,7 +150,8 @@ EXPORT void mi_heap_stats_print_out(mi_heap_t* heap, mi_output_fun* out, void* a
   print_scope(&sink, (scope_t){.heap = heap != NULL ? heap : thread_main_heap()});
 }
 
-static bool print_heap(heap_t* heap, void* sink) {
+static bool print_heap(heap_t* heap, void* arg) {
+  const output_t* const sink = (const output_t*)arg;
   print_to(sink, "  heap %p\n", (void*)heap);
   print_scope(sink, (scope_t){.heap = heap});
   return true;
