@@ -29,21 +29,24 @@ heap_t* heap_of_page(page_t* page) {
 
 void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
 
-static void tally_add(heap_t* heap, unsigned bin, uint64_t blocks, uint64_t big_bytes) {
+void heap_close_page(page_t* page) {
+  const unsigned bin = page->bin;
+  if (bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  const uint64_t served = page_served(page);
+  heap_t* const heap = heap_of_page(page);
+  level_down(&heap_pages[bin]);
+  figure_add(&heap_tally.blocks[bin], served);
+  figure_add(&heap_main_of(heap)->subprocess.blocks[bin], served);
+  figure_add(&heap->tally.blocks[bin], served);
+}
+
+void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {
   tally_t* const tallies[] = {&heap_tally, &heap_main_of(heap)->subprocess, &heap->tally};
   for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]); i++) {
-    if (blocks > 0) figure_add(&tallies[i]->blocks[bin], blocks);
-    if (big_bytes > 0) figure_add(&tallies[i]->big_bytes, big_bytes);
+    if (blocks > 0) figure_add(&tallies[i]->blocks[BIN_COUNT], blocks);
+    figure_add(&tallies[i]->big_bytes, bytes);
   }
 }
-
-void heap_close_page(page_t* page) {
-  if (page->bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
-  level_down(&heap_pages[page->bin]);
-  tally_add(heap_of_page(page), page->bin, page_served(page), 0);
-}
-
-void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) { tally_add(heap, BIN_COUNT, blocks, bytes); }
 
 page_t* page_of(const void* p) {
   size_t slice = window_slice_of(p);

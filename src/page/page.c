@@ -138,17 +138,23 @@ bool page_list_holds(const page_t* page, const block_t* list, const block_t* blo
   return false;
 }
 
+/* The length of free, as far as it stays in the page's memory: a page of others may change meanwhile. */
+static size_t free_length(const page_t* page, size_t capacity) {
+  const uintptr_t start = (uintptr_t)page_start(page);
+  const size_t readable = max_size(page->slices, 1) * SLICE_SIZE - sizeof(block_t);
+  const block_t* block = page->free;
+  size_t length = 0;
+  for (; length < capacity && (uintptr_t)block - start <= readable; length++) block = block_next(page, block);
+  return length;
+}
+
 uint64_t page_served(const page_t* page) {
   const uint64_t filled = page->filled;
   const size_t capacity = settled_capacity(page);
-  const block_t* block = page->free;
+  const block_t* const block = page->free;
   size_t left = 0;
-  if ((page->flags & PAGE_CARVED) != 0) {
-    if (block != NULL && block_is_valid(page, block)) left = capacity - block_index(page, block);
-  } else {
-    for (; block != NULL && left < capacity && block_is_valid(page, block); left++)
-      block = block_next(page, block);
-  }
+  if ((page->flags & PAGE_CARVED) == 0) left = free_length(page, capacity);
+  else if (block != NULL && block_is_valid(page, block)) left = capacity - block_index(page, block);
   return filled - min_size(filled, left);
 }
 

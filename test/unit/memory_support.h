@@ -20,16 +20,8 @@
 #include "memory/purge.h"
 #include "memory/slices.h"
 #include "memory/summary.h"
+#include "sanitized.h"
 
-/* A sanitizer steers mmap, ignores mlock, and adds memory of its own: cases about those say SKIP_SANITIZED.
- */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-enum { SANITIZED = __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) };
-#else
-enum { SANITIZED = 0 };
-#endif
 #define SKIP_SANITIZED() \
   do {                   \
     if (SANITIZED) {     \
