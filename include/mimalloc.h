@@ -315,7 +315,7 @@ mi_decl_result bool mi_is_in_heap_region(const void* p) mi_attr_noexcept;
    no build of this version fills memory. */
 mi_decl_export void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) mi_attr_noexcept;
 
-/* Blocks of `heap` (NULL: the main heap), by any thread; otherwise as the functions without `_heap`. */
+/* Blocks of `heap` (NULL: the main heap), by any thread; otherwise as mi_malloc and its kin. */
 mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_heap_zalloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
@@ -427,8 +427,8 @@ mi_decl_export void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t s
 mi_decl_export void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min,
                                                     size_t max) mi_attr_noexcept;
 
-/* As the functions of the same name with `mi_heap_`, called for the theap's heap; `wsize` counts words of
-   sizeof(void*) bytes, and mi_theap_alloc_new_nothrow is mi_new_nothrow for that heap. */
+/* As mi_heap_malloc and its kin, called for the theap's heap; `wsize` counts words of sizeof(void*) bytes,
+   and mi_theap_alloc_new_nothrow is mi_new_nothrow for that heap. */
 mi_decl_fresh void* mi_theap_malloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_theap_zalloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
