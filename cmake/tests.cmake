@@ -118,7 +118,7 @@ endfunction()
 
 if(MI_TEST_SETS STREQUAL "all")
   set(MI_TEST_SETS structure fastpath unit api interleave fault fuzz limits misuse stress programs examples bench
-    install port)
+    install port doc)
 endif()
 foreach(set ${MI_TEST_SETS})
   set(folder ${PROJECT_SOURCE_DIR}/test/${set})

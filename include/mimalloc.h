@@ -315,6 +315,7 @@ mi_decl_result bool mi_is_in_heap_region(const void* p) mi_attr_noexcept;
    no build of this version fills memory. */
 mi_decl_export void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) mi_attr_noexcept;
 
+/* Blocks of `heap` (NULL: the main heap), by any thread; otherwise as mi_malloc and its kin. */
 mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_heap_zalloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
@@ -341,6 +342,7 @@ mi_decl_result void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) 
 mi_decl_result void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
 
+/* The same with an alignment: as mi_malloc_aligned and its kin. */
 mi_decl_fresh void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size,
                                            size_t alignment) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2) mi_attr_alloc_align(3);
@@ -378,11 +380,13 @@ mi_decl_result void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_
                                                  size_t alignment, size_t offset) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
 
+/* As mi_strdup, mi_strndup and mi_realpath: the copy lies in `heap`. */
 mi_decl_fresh char* mi_heap_strdup(mi_heap_t* heap, const char* s) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh char* mi_heap_strndup(mi_heap_t* heap, const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
 mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname,
                                       char* resolved_name) mi_attr_noexcept;
 
+/* As mi_new and mi_new_n: the new-handler runs, and std::bad_alloc is thrown, when out of memory. */
 mi_decl_fresh void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
@@ -423,6 +427,8 @@ mi_decl_export void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t s
 mi_decl_export void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min,
                                                     size_t max) mi_attr_noexcept;
 
+/* As mi_heap_malloc and its kin, called for the theap's heap; `wsize` counts words of sizeof(void*) bytes,
+   and mi_theap_alloc_new_nothrow is mi_new_nothrow for that heap. */
 mi_decl_fresh void* mi_theap_malloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_theap_zalloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
