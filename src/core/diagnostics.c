@@ -35,7 +35,6 @@ static void keep_early(const char* text, size_t length) {
   memcpy(early + at, text, length);
 }
 
-/* A complete line to whom it concerns. */
 static const output_t to_default = {0};
 
 static void emit(const output_t* output, const char* text, size_t length) {

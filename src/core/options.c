@@ -192,10 +192,9 @@ setting_t option_parse_entry(const char* entry) {
   setting_t setting = {.name = entry + strlen(OPTIONS_PREFIX)};
   setting.name_length = strcspn(setting.name, "=");
   setting.option = find_option(setting.name, setting.name_length);
-  if (setting.option != _mi_option_last) {
-    const char* const text = setting.name + setting.name_length + 1;
-    setting.valid = parse_value(text, table[setting.option].unit, &setting.value);
-  }
+  const char* const end = setting.name + setting.name_length; /* a word without '=' sets nothing */
+  if (setting.option != _mi_option_last && *end == '=')
+    setting.valid = parse_value(end + 1, table[setting.option].unit, &setting.value);
   return setting;
 }
 

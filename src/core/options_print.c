@@ -27,8 +27,9 @@ static void warn_entry(const char* entry) {
   if (setting.option == _mi_option_last) {
     report_mistake("there is no option %.*s (in the environment)", (int)setting.name_length, setting.name);
   } else if (!setting.valid) {
+    const char* const text = setting.name + setting.name_length;
     report_mistake("option %s cannot be: %s (in the environment)", option_info(setting.option)->name,
-                   setting.name + setting.name_length + 1);
+                   *text == '=' ? text + 1 : "without '='");
   }
 }
 

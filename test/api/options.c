@@ -66,6 +66,11 @@ static void expect(const char* variable, const char* value, mi_option_t option, 
     snprintf(number, sizeof(number), "%d", (int)option);
     dup2(ends[1], 1);
     dup2(ends[1], 2);
+    if (value == NULL) { /* a word without '=' */
+      char* const environment[] = {(char*)(uintptr_t)variable, (char*)(uintptr_t)"77", NULL};
+      execle("/proc/self/exe", "options", number, (char*)NULL, environment);
+      _exit(127);
+    }
     setenv(variable, value, 1);
     execl("/proc/self/exe", "options", number, (char*)NULL);
     _exit(127);
@@ -117,6 +122,7 @@ static void mistakes_in_the_environment(void** state) {
   expect("MIMALLOC_PURGE_DELAI", "77", mi_option_purge_delay, 500, "PURGE_DELAI");
   expect("MIMALLOC_PURGE_DELAY", "soon", mi_option_purge_delay, 500, "soon");
   expect("MIMALLOC_PURGE_DELAY", "10K", mi_option_purge_delay, 500, "10K");
+  expect("MIMALLOC_PURGE_DELAY", NULL, mi_option_purge_delay, 500, "without");
   expect("MIMALLOC_ARENA_RESERVE", "1X", mi_option_arena_reserve, 1024 * 1024, "1X");
   expect("MIMALLOC_ARENA_RESERVE", "99999999999999999999", mi_option_arena_reserve, 1024 * 1024, "99999");
 }
