@@ -12,8 +12,8 @@ static bool is_aligned_as(const void* p, const request_t* request) {
 
 /* Big blocks give their tail back, or take the free slices behind them. */
 static bool resize_single(page_t* page, const request_t* request) {
-  const size_t old = (size_t)page->single_size;
   if (page->slices != 0 || request->size <= MEDIUM_BLOCK_MAX) return false;
+  const size_t old = (size_t)page->single_size;
   thread_t* const self = thread_enter();
   if (self == NULL) return false;
   const bool resized = single_resize(page, request->size);
