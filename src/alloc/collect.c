@@ -30,10 +30,10 @@ void alloc_cadence(cadence_t cadence) {
   self->in_deferred = 0;
 }
 
-static void collect_part(heap_part_t* part) {
+static void collect_part(heap_part_t* part, collect_t what) {
   part_drain(part);
-  part_collect(part);
-  abandoned_sweep(part->heap);
+  part_collect(part, what);
+  abandoned_sweep(part->heap, what);
   check(part_is_valid(part));
 }
 
@@ -41,7 +41,8 @@ void alloc_collect(cadence_t cadence) {
   thread_t* const self = thread_enter();
   if (self == NULL) return;
   thread_settle(self);
-  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) collect_part(part);
+  const collect_t what = cadence == CADENCE_FORCED ? COLLECT_HOLES : COLLECT_PAGES;
+  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) collect_part(part, what);
   if (cadence == CADENCE_FORCED) purge_all();
   else purge_due();
   thread_leave(self);
@@ -50,8 +51,9 @@ void alloc_collect(cadence_t cadence) {
 size_t memory_trim(void) {
   thread_check_fork();
   alloc_cadence(CADENCE_FORCED);
-  alloc_collect(CADENCE_NORMAL);
-  const size_t bytes = purge_all();
+  const uint64_t before = load_relaxed(&memory_counters.purged);
+  alloc_collect(CADENCE_FORCED);
+  const size_t bytes = (size_t)(load_relaxed(&memory_counters.purged) - before);
   report_verbose("trim: %zu bytes given back", bytes);
   return bytes;
 }
@@ -78,7 +80,7 @@ EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   thread_t* const self = thread_enter();
   if (self != NULL) {
     heap_part_t* const part = thread_find_part(self, heap != NULL ? heap : thread_main_heap());
-    if (part != NULL) collect_part(part);
+    if (part != NULL) collect_part(part, force ? COLLECT_HOLES : COLLECT_PAGES);
     if (force) purge_all();
     thread_leave(self);
   }

@@ -51,7 +51,9 @@ static COLD bool block_is_free(const page_t* page, const block_t* block) {
 }
 
 static inline bool block_was_freed(const page_t* page, const block_t* block) {
-  return FREE_CHECKS && unlikely(block_is_suspect(page, block)) && block_is_free(page, block);
+  if (!FREE_CHECKS) return false;
+  if (unlikely(block_is_suspect(page, block)) && block_is_free(page, block)) return true;
+  return page_block_is_holed(page, block);
 }
 
 /* Others may ask too: whoever was given a block knows of its carving. */
@@ -82,7 +84,7 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
       return;
     }
   }
-  if (likely((tag & CARE_FULL) == 0 && page->used > 1)) {
+  if (likely((tag & (CARE_FULL | CARE_SPARSE)) == 0 && page->used > 1)) {
     page_push_local(page, block);
     return;
   }
@@ -101,7 +103,7 @@ NOINLINE void free_emptied(page_t* page) {
   thread_t* const self = thread_enter();
   if (self == NULL) return; /* the page stays, empty */
   /* The scavenger may have released the page since, or be about to. */
-  if (page_is_of(page, self)) part_page_emptied((heap_part_t*)load_relaxed(&page->part), page);
+  if (page_is_of(page, self)) part_page_thinned((heap_part_t*)load_relaxed(&page->part), page);
   purge_due();
   thread_leave(self);
 }

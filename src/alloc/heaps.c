@@ -204,7 +204,7 @@ void heap_delete(heap_t* heap) {
   store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
   thread_t* const self = thread_enter();
   if (self != NULL) thread_settle(self);
-  abandoned_sweep(heap);
+  abandoned_sweep(heap, COLLECT_PAGES);
   heap_visit_pages(heap, forward_page, heap);
   if (self != NULL) thread_leave(self);
   level_down(&heap_count);

@@ -30,6 +30,8 @@ void atomic_seam(const volatile void* where); /* called before the operation on 
 #define load_seq_cst(p) (SEAM(p), atomic_load_explicit((p), memory_order_seq_cst))
 /* A relaxed load of a word that has got its value for good: no order of threads can matter, so no seam. */
 #define load_settled(p) atomic_load_explicit((p), memory_order_relaxed)
+/* A store that others read only after what happened later, or for figures: no seam. */
+#define store_settled(p, x) atomic_store_explicit((p), (x), memory_order_relaxed)
 #define store_relaxed(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_relaxed))
 #define store_release(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_release))
 #define store_seq_cst(p, x) (SEAM(p), atomic_store_explicit((p), (x), memory_order_seq_cst))

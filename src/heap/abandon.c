@@ -20,10 +20,14 @@
    A page is never released while linked: it is parked (abandoned with no live block).  When parked ones are
    many the stack is swept: taken whole, the empty ones released, the others pushed again. */
 #include "heap/heap.h"
+#include "memory/scavenger.h"
 #include "memory/slices.h"
 #include "page/remote.h"
 
-enum { SWEEP_MIN = 1 }; /* parked pages that are worth a sweep, plus a quarter of the stack */
+enum {
+  SWEEP_MIN = 1,   /* parked pages that are worth a sweep, plus a quarter of the stack */
+  QUIET_LOOKS = 5, /* of the scavenger, four in a purge delay, until abandoned pages get holes */
+};
 
 #define INDEX_MASK UINT64_C(0xFFFFFFFF)
 #define VERSION_ONE (INDEX_MASK + 1)
@@ -71,7 +75,7 @@ void abandoned_link(heap_t* heap, unsigned bin, page_t* page) {
   if (exchange_acq_rel(&page->linked, 1u) != 0) return;
   stack_push(&heap->abandoned[bin], page);
   /* Deleted meanwhile: whoever comes last, this push or the deleter's sweep, forwards the entry. */
-  if (load_acquire(&heap->state) == HEAP_DELETED) abandoned_sweep(heap);
+  if (load_acquire(&heap->state) == HEAP_DELETED) abandoned_sweep(heap, COLLECT_PAGES);
 }
 
 void page_abandon(page_t* page) {
@@ -127,7 +131,7 @@ page_t* abandoned_claim(heap_t* heap, unsigned bin) {
 
 /* Take the whole stack; every page of it that is still abandoned is claimed, then released or abandoned
    again. */
-static void sweep_stack(abandoned_t* stack, heap_t* forward) {
+static void sweep_stack(abandoned_t* stack, heap_t* forward, collect_t what) {
   uint64_t head = load_acquire(&stack->head);
   while (!cas_weak_acq_rel(&stack->head, &head, (head & ~INDEX_MASK) + VERSION_ONE)) {
   }
@@ -140,6 +144,7 @@ static void sweep_stack(abandoned_t* stack, heap_t* forward) {
       store_relaxed(&page->heap, (uintptr_t)forward);
       heap_note_page(forward, page);
     }
+    if (what == COLLECT_HOLES) page_make_holes(page);
     page_abandon(page);
   }
 }
@@ -147,14 +152,31 @@ static void sweep_stack(abandoned_t* stack, heap_t* forward) {
 void abandoned_note_empty(heap_t* heap, unsigned bin) {
   abandoned_t* const stack = &heap->abandoned[bin];
   const uint32_t empty = add_relaxed(&stack->empty, 1u) + 1;
-  if (empty >= SWEEP_MIN + load_relaxed(&stack->count) / 4) sweep_stack(stack, NULL);
+  if (empty >= SWEEP_MIN + load_relaxed(&stack->count) / 4) sweep_stack(stack, NULL, COLLECT_PAGES);
 }
 
-void abandoned_sweep(heap_t* heap) {
+void abandoned_sweep(heap_t* heap, collect_t what) {
   heap_t* const forward = load_acquire(&heap->state) == HEAP_DELETED ? heap->heir : NULL;
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     if ((load_relaxed(&heap->abandoned[bin].head) & INDEX_MASK) != 0)
-      sweep_stack(&heap->abandoned[bin], forward);
+      sweep_stack(&heap->abandoned[bin], forward, what);
+  }
+}
+
+void abandoned_note_frees(heap_t* heap, unsigned bin) {
+  atomic_u32_t* const quiet = &heap->abandoned[bin].quiet;
+  if (load_settled(quiet) == 1) return;
+  store_settled(quiet, 1u); /* a hint: one that a look overwrites is at worst told by the next free */
+  scavenger_hint();
+}
+
+void abandoned_tidy(heap_t* heap) {
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+    abandoned_t* const stack = &heap->abandoned[bin];
+    const uint32_t quiet = load_settled(&stack->quiet);
+    if (quiet == 0) continue;
+    store_settled(&stack->quiet, quiet < QUIET_LOOKS ? quiet + 1 : 0);
+    if (quiet == QUIET_LOOKS) sweep_stack(stack, NULL, COLLECT_HOLES);
   }
 }
 

@@ -51,11 +51,14 @@ void heap_free_remote(page_t* page, block_t* block) {
       report_misuse(EAGAIN, "double free of %p (a block of %zu bytes): another thread freed it, too",
                     (const void*)block, page_usable_size(page));
       break;
-    case REMOTE_UNOWNED: abandoned_link(heap, bin, page); break;
+    case REMOTE_UNOWNED:
+      abandoned_link(heap, bin, page);
+      abandoned_note_frees(heap, bin);
+      break;
     case REMOTE_LAST: {
       uint32_t count; /* is 0: the word counted what was live */
       page->local_free = remote_take(page, &count);
-      page->used = 0;
+      page_set_used(page, 0);
       page_release(page);
       break;
     }
@@ -90,7 +93,7 @@ void part_drain_held(heap_part_t* part) {
     if (load_relaxed(&page->owner_tag) == (part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | CARE_FULL)) {
       page_push_local(page, block);
       /* Empty: the holder releases it and gives its memory back at once, it has been idle long enough. */
-      if (page->used == remote_count(load_acquire(&page->thread_free)))
+      if (page_used(page) == remote_count(load_acquire(&page->thread_free)))
         part_unfull((heap_part_t*)load_relaxed(&page->part), page);
       else part_give_up((heap_part_t*)load_relaxed(&page->part), page);
     } else {

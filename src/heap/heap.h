@@ -35,9 +35,11 @@ enum {
   FULL_RETAIN = 16,       /* full pages a part keeps when the process has several threads */
   QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
   HEAP_SEGMENT_BITS = 4096,
+  SPARSE_NOTES = 1024, /* nearly empty pages that a part remembers */
 };
 
 typedef enum heap_state_e { HEAP_LIVE, HEAP_DELETED, HEAP_DESTROYED } heap_state_t;
+typedef enum collect_e { COLLECT_PAGES, COLLECT_HOLES } collect_t;
 typedef enum part_state_e { PART_DEAD, PART_LIVE } part_state_t;
 
 /* Abandoned pages of one class with something free in them; see heap/abandon.c. */
@@ -45,6 +47,7 @@ typedef struct abandoned_s {
   atomic_u64_t head;  /* version << 32 | slice index + 1 */
   atomic_u32_t count; /* entries, roughly */
   atomic_u32_t empty; /* entries whose page has no live block, roughly */
+  atomic_u32_t quiet; /* 0: nothing was freed since the scavenger cared for them; else its looks since then */
 } abandoned_t;
 
 /* Blocks handed out, per bin by pages that have gone (what pages still there have handed out is read off
@@ -77,6 +80,16 @@ typedef struct page_queue_s {
   size_t count;
 } page_queue_t;
 
+/* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c). */
+typedef struct sparse_s {
+  uint32_t first, count; /* a ring; notes of pages that were used again since are stale */
+  uint32_t slices;       /* of the pages whose notes are not */
+  uint32_t allowed;      /* slices that may be */
+  uint64_t given;        /* os_now_ms() when memory was last given back */
+  uint64_t decided;      /* ... when it was last needed again, or the allowance lowered */
+  uint32_t notes[SPARSE_NOTES]; /* slice numbers */
+} sparse_t;
+
 struct mi_theap_s {
   page_t* direct[DIRECT_COUNT]; /* owner: first page of the class of (index * 8) bytes, or the empty page */
   pool_link_t link;
@@ -90,6 +103,7 @@ struct mi_theap_s {
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
   page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
+  sparse_t sparse;
 };
 
 extern heap_t heap_main;
@@ -143,15 +157,29 @@ void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins
 void part_unfull(heap_part_t* part, page_t* page);
 void part_give_up(heap_part_t* part, page_t* full);      /* a full page is abandoned */
 void part_page_emptied(heap_part_t* part, page_t* page);
+void part_page_thinned(heap_part_t* part, page_t* page); /* a free made page->used 0: emptied, or sparse */
 void part_free_local(heap_part_t* part, page_t* page, block_t* block); /* any owned page, block checked */
 /* the same, freed by another thread */
 void part_free_delivered(heap_part_t* part, page_t* page, block_t* block);
 void part_tick(heap_part_t* part);         /* one cadence: retired pages */
-void part_collect(heap_part_t* part);      /* adopt all remote frees, release all empty pages */
+/* adopt all remote frees, release all empty pages, and perhaps what is free inside the others */
+void part_collect(heap_part_t* part, collect_t what);
 void part_abandon_all(heap_part_t* part);  /* thread exit: release or abandon every page */
 void part_move_all(heap_part_t* part, heap_part_t* to); /* heap delete: the pages join another part */
 void part_forget(heap_part_t* part);       /* the heap was destroyed: the pages are gone already */
 bool part_is_valid(const heap_part_t* part);
+
+/* The tag of a page that the part owns and has in a queue. */
+uintptr_t part_tag(const heap_part_t* part, const page_t* page);
+
+/* ---- nearly empty pages (heap/sparse.c; owner) ---- */
+void sparse_init(sparse_t* sparse);
+void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */
+void page_note_thinner(page_t* page); /* and when half of that has gone */
+void part_note_sparse(heap_part_t* part, page_t* page);
+void part_forget_note(heap_part_t* part, page_t* page); /* the page leaves, or serves again */
+void part_make_holes(heap_part_t* part, page_t* page);
+void part_page_chosen(heap_part_t* part, page_t* page); /* allocation is to fill it */
 
 /* ---- remote and delayed frees (heap/delayed.c) ---- */
 /* anybody: free a checked block of a page that is not one's own */
@@ -188,7 +216,11 @@ void abandoned_link(heap_t* heap, unsigned bin, page_t* page); /* it has got a f
 page_t* abandoned_claim(heap_t* heap, unsigned bin);   /* NULL: none */
 void abandoned_note_empty(heap_t* heap, unsigned bin); /* a linked page has lost its last block */
 /* release the empty ones, forward those of a deleted heap */
-void abandoned_sweep(heap_t* heap);
+void abandoned_sweep(heap_t* heap, collect_t what);
+/* Anybody has freed into such pages, or abandoned some; and the scavenger: give back what has been free inside
+   them for a while. */
+void abandoned_note_frees(heap_t* heap, unsigned bin);
+void abandoned_tidy(heap_t* heap);
 void abandoned_unlink_all(heap_t* heap);               /* destroy: forget all entries */
 
 /* ---- big blocks (heap/single.c) ---- */

@@ -7,7 +7,8 @@
      - the first page of a queue of `direct` sizes: allocation.  Such a page is left alone.
      - any page of the queues that has a live block of the thread: frees.  So the holder changes nothing of a
        page with live blocks but its atomic word, and reads `used` of it, which can only fall.
-     - no page of the full list: their tag has a care flag, which sends frees to the slow path.
+     - no page of the full list, and no noted one (heap/sparse.c): their tag has a care flag, which sends frees to
+       the slow path.
    An empty page (used == blocks in thread_free) has no live block: nobody else can touch it.  `used` falls
    only while the page is held, so a stale value is too high and never makes a page look empty.
 
@@ -27,7 +28,7 @@ enum { IDLE_MARK = 255 }; /* in retire_left */
 
 /* Races with the frees of the page's thread, see above. */
 static bool looks_empty(page_t* page) {
-  const uint32_t used = *(const volatile uint32_t*)&page->used;
+  const uint16_t used = (uint16_t)(*(const volatile uint16_t*)&page->used + page->floor);
   return used == remote_count(load_acquire(&page->thread_free));
 }
 
@@ -36,7 +37,7 @@ static bool is_direct(unsigned bin) { return bin != BIN_TINY && bin_size(bin) <=
 /* The first page that the part's fast paths do not allocate from. */
 static page_t* first_waiting(const heap_part_t* part, unsigned bin) {
   page_t* const first = part->queues[bin].first;
-  return first != NULL && is_direct(bin) ? first->next : first;
+  return first != NULL && is_direct(bin) && (first->flags & PAGE_NOTED) == 0 ? first->next : first;
 }
 
 bool part_idle_look(heap_part_t* part) {
@@ -50,6 +51,8 @@ bool part_idle_look(heap_part_t* part) {
         marked = true;
       } else if (page->retire_left == IDLE_MARK) {
         page->retire_left = 0; /* no barrier was to be had the last time */
+      } else if ((page->flags & PAGE_NOTED) != 0) {
+        part_make_holes(part, page);
       }
     }
   }
@@ -79,6 +82,7 @@ void part_idle_release(heap_part_t* part) {
       next = page->next;
       if (page->retire_left != IDLE_MARK) continue;
       if (part->current[bin] == page) part->current[bin] = NULL; /* not of a `direct` size: no slot changes */
+      part_forget_note(part, page);
       queue_remove(&part->queues[bin], page);
       release_empty(page);
     }

@@ -29,6 +29,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   memset(&part->full, 0, sizeof(part->full));
   memset(part->queues, 0, sizeof(part->queues));
   memset(part->current, 0, sizeof(part->current));
+  sparse_init(&part->sparse);
   /* Pairs with the pusher's look at the state: from now on the owner drains the list. */
   store_release(&part->state, PART_LIVE);
 }
@@ -44,19 +45,22 @@ void part_set_current(heap_part_t* part, unsigned bin, page_t* page) {
 static void enqueue(heap_part_t* part, page_t* page) { queue_append(&part->queues[page->bin], page); }
 
 static void dequeue(heap_part_t* part, page_t* page) {
+  part_forget_note(part, page);
   queue_remove(&part->queues[page->bin], page);
   if (part->current[page->bin] == page) part_set_current(part, page->bin, NULL);
 }
 
-static uintptr_t own_tag(const heap_part_t* part, const page_t* page) {
-  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0);
+uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
+  const uintptr_t sparse = (page->flags & PAGE_NOTED) != 0 || page->holed != 0 ? CARE_SPARSE : 0;
+  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | sparse;
 }
 
 void part_attach(heap_part_t* part, page_t* page) {
   check(page_is_valid(page));
   store_relaxed(&page->part, (uintptr_t)part);
-  store_relaxed(&page->owner_tag, own_tag(part, page));
+  store_relaxed(&page->owner_tag, part_tag(part, page));
   enqueue(part, page);
+  page_watch(page);
 }
 
 /* Threads exist: a page that others empty should not have to wait for this one to come by. */
@@ -67,7 +71,7 @@ void part_give_up(heap_part_t* part, page_t* full) {
 
 static void part_to_full(heap_part_t* part, page_t* page) {
   dequeue(part, page);
-  store_relaxed(&page->owner_tag, own_tag(part, page) | CARE_FULL);
+  store_relaxed(&page->owner_tag, part_tag(part, page) | CARE_FULL);
   queue_append(&part->full, page);
   if (part->full.count > FULL_RETAIN && heap_is_threaded()) part_give_up(part, part->full.first);
 }
@@ -75,8 +79,9 @@ static void part_to_full(heap_part_t* part, page_t* page) {
 void part_unfull(heap_part_t* part, page_t* page) {
   queue_remove(&part->full, page);
   remote_disarm(page);
-  store_relaxed(&page->owner_tag, own_tag(part, page));
+  store_relaxed(&page->owner_tag, part_tag(part, page));
   enqueue(part, page);
+  page_watch(page);
 }
 
 static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
@@ -103,7 +108,10 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
       if (page == NULL) return NULL;
     }
     part->pages_looked_at++;
+    part_page_chosen(part, page);
     if (page_refill(page)) {
+      if (load_relaxed(&page->owner_tag) != part_tag(part, page))
+        store_relaxed(&page->owner_tag, part_tag(part, page));
       if (part->current[bin] != page) part_set_current(part, bin, page);
       check(page_is_valid(page));
       return page;
@@ -114,7 +122,8 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
 }
 
 void part_page_emptied(heap_part_t* part, page_t* page) {
-  check(page->used == 0);
+  check(page_used(page) == 0);
+  page_set_floor(page, 0);
   if (part->queues[page->bin].count == 1 && (size_t)page_capacity(page) * page->stride <= RETIRE_BYTES_MAX) {
     page->retire_left = RETIRE_CADENCES;
     part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
@@ -124,11 +133,22 @@ void part_page_emptied(heap_part_t* part, page_t* page) {
   page_release(page);
 }
 
+void part_page_thinned(heap_part_t* part, page_t* page) {
+  if (page_used(page) == 0) {
+    part_page_emptied(part, page);
+    return;
+  }
+  page_note_thinner(page);
+  dequeue(part, page); /* the others first, so that this one may become empty */
+  enqueue(part, page);
+  part_note_sparse(part, page);
+}
+
 void part_free_local(heap_part_t* part, page_t* page, block_t* block) {
   page_push_local(page, block);
   check(page_is_valid(page));
   if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) part_unfull(part, page);
-  if (page->used == 0) part_page_emptied(part, page);
+  if (page->used == 0) part_page_thinned(part, page);
 }
 
 void part_free_delivered(heap_part_t* part, page_t* page, block_t* block) {
@@ -146,7 +166,7 @@ void part_tick(heap_part_t* part) {
     for (uint64_t bins = part->retired[word]; bins != 0; bins &= bins - 1) {
       const unsigned bin = word * 64 + bit_lowest(bins);
       page_t* const page = part->queues[bin].first;
-      const bool retired = page != NULL && page->used == 0 && page->retire_left > 0;
+      const bool retired = page != NULL && page_used(page) == 0 && page->retire_left > 0;
       if (retired && --page->retire_left > 0) continue;
       part->retired[word] &= ~(UINT64_C(1) << (bin % 64));
       if (!retired) continue;
@@ -158,22 +178,24 @@ void part_tick(heap_part_t* part) {
 
 /* ---- whole-part operations ---- */
 
-static void collect_page(heap_part_t* part, page_t* page) {
+static void collect_page(heap_part_t* part, page_t* page, collect_t what) {
   page_merge_lists(page);
   page_collect_remote(page);
   page_merge_lists(page);
   page->retire_left = 0;
-  if (page->used == 0) {
+  if (page_used(page) == 0) {
     dequeue(part, page);
     page_release(page);
+  } else if (what == COLLECT_HOLES) {
+    part_make_holes(part, page);
   }
 }
 
-void part_collect(heap_part_t* part) {
+void part_collect(heap_part_t* part, collect_t what) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     for (page_t *page = part->queues[bin].first, *next; page != NULL; page = next) {
       next = page->next;
-      collect_page(part, page);
+      collect_page(part, page, what);
     }
   }
   part->retired[0] = part->retired[1] = 0;
@@ -201,6 +223,7 @@ void part_abandon_all(heap_part_t* part) {
   page_t* page;
   for (unsigned bin = BIN_COUNT; bin-- > 0;) {
     while ((page = part_take_page(part, bin)) != NULL) page_abandon(page);
+    abandoned_note_frees(part->heap, bin);
   }
 }
 
@@ -226,7 +249,7 @@ void part_forget(heap_part_t* part) {
 static bool queue_is_valid(const heap_part_t* part, const page_queue_t* queue, uintptr_t care) {
   size_t count = 0;
   for (page_t* page = queue->first; page != NULL; page = page->next) {
-    if (load_relaxed(&page->owner_tag) != (own_tag(part, page) | care)) return false;
+    if (load_relaxed(&page->owner_tag) != (part_tag(part, page) | care)) return false;
     if (load_relaxed(&page->part) != (uintptr_t)part || !page_is_valid(page)) return false;
     if (!slices_are_claimed(page_slice(page), page->slices)) return false;
     if (page->next == NULL ? queue->last != page : page->next->prev != page) return false;

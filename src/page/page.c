@@ -27,8 +27,8 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->free = NULL;
   page->local_free = NULL;
   page->reciprocal = UINT64_MAX / stride + 1 + (is_power_of_two(stride) ? 1 : 0);
-  page->used = 0;
-  page->stride = (uint32_t)stride;
+  page->used = page->floor = 0;
+  page->stride = (uint16_t)stride;
   page_set_capacity(page, 0);
   page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
   page->bin = (uint8_t)bin;
@@ -39,6 +39,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->prev = NULL;
   page->key = bin == BIN_TINY ? os_random() | 1 : 0;
   page->filled = 0;
+  page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
   remote_reset(page);
 }
@@ -71,8 +72,7 @@ static size_t settled_capacity(const page_t* page) {
   return load_settled(&((page_t*)(uintptr_t)page)->capacity);
 }
 
-/* `count` blocks that were used before join free. */
-static void note_reused(page_t* page, size_t count) {
+void page_note_reused(page_t* page, size_t count) {
   page->filled += count;
   page->flags &= (uint8_t)~(PAGE_CARVED | PAGE_FRESH_ZERO);
 }
@@ -82,13 +82,13 @@ void page_collect_remote(page_t* page) {
   uint32_t count;
   block_t* const list = remote_take(page, &count);
   if (list == NULL) return;
-  check(count <= page->used);
-  page->used -= count;
+  check(count <= page_used(page));
+  page_set_used(page, page_used(page) - count);
   if (page->local_free == NULL) {
     page->local_free = list;
   } else {
     page->free = list;
-    note_reused(page, count);
+    page_note_reused(page, count);
   }
 }
 
@@ -98,9 +98,10 @@ bool page_refill(page_t* page) {
   if (page->local_free != NULL) {
     page->free = page->local_free;
     page->local_free = NULL;
-    note_reused(page, settled_capacity(page) - page->used); /* P1 */
+    page_note_reused(page, settled_capacity(page) - page_used(page) - page->holed); /* P1 */
     return true;
   }
+  if (page_fill_hole(page)) return true;
   if (page_capacity(page) == page->reserved) return false;
   page_carve(page);
   return true;
@@ -119,7 +120,7 @@ void page_merge_lists(page_t* page) {
     page->free = page->local_free;
   }
   page->local_free = NULL;
-  note_reused(page, capacity - page->used - length); /* P1 */
+  page_note_reused(page, capacity - page_used(page) - page->holed - length); /* P1 */
 }
 
 /* ---- checking ---- */
@@ -182,9 +183,10 @@ void page_forked(void) { store_relaxed(&surplus_allowed, 1u); }
 
 bool page_is_valid(const page_t* page) {
   const size_t listed = list_length(page, page->free) + list_length(page, page->local_free);
-  const size_t surplus = listed + page->used - page_capacity(page);
+  const size_t surplus = listed + page_used(page) + page->holed - page_capacity(page);
   if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
   if (page_capacity(page) > page->reserved) return false;       /* P2 */
+  if (page->holed != 0 && page->holed != page_count_holed(page)) return false; /* P7 */
   if (page->filled < list_length(page, page->free)) return false; /* P6 */
   if (!list_is_marked(page, page->free) || !list_is_marked(page, page->local_free)) return false; /* P4 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
@@ -211,7 +213,7 @@ static void look_along(page_look_t* look, const block_t* list) {
     list = (const block_t*)((uintptr_t)look_at(list->next) ^ look->key);
 }
 
-void page_look(const page_t* page, page_look_t* look) {
+static void look_start(const page_t* page, page_look_t* look) {
   const size_t slices = look_at(page->slices); /* of whatever page: they were claimed, so they are readable */
   const size_t stride = look_at(page->stride);
   memset(look, 0, sizeof(*look));
@@ -221,9 +223,23 @@ void page_look(const page_t* page, page_look_t* look) {
                             slices * SLICE_SIZE / look->stride);
   look->capacity = min_size(page_capacity(page), look->reserved);
   look->key = look_at(page->key);
+}
+
+void page_look_free(const page_t* page, page_look_t* look) {
+  look_start(page, look);
+  look_along(look, page->free);
+}
+
+void page_look(const page_t* page, page_look_t* look) {
+  look_start(page, look);
   look_along(look, look_at(page->free));
   look_along(look, look_at(page->local_free));
   look_along(look, remote_list(page));
+  if (look_at(page->holed) == 0) return;
+  for (size_t i = 0; i < look->capacity; i++) {
+    const block_t* const block = (const block_t*)(const void*)(look->start + i * look->stride);
+    if (page_block_is_holed(page, block)) page_look_note(look, block);
+  }
 }
 
 /* ---- after a fork ---- */
@@ -252,7 +268,9 @@ void page_rebuild(page_t* page) {
     }
   }
   page_set_capacity(page, capacity);
-  page->used = (uint32_t)live;
+  page->floor = 0;
+  page_set_used(page, live);
+  page_forget_holes(page);
   page->filled = served + capacity - live;
   check(page_is_valid(page));
 }

@@ -5,14 +5,16 @@
    may be left from an earlier page.
 
    Invariants (page_is_valid checks them in debug builds; L(x) is the length of list x):
-     P1  L(free) + L(local_free) + used == capacity, where `used` still counts what lies in thread_free; in
-         a forked child one more is valid: a signal handler may have forked between two stores of a fast path
+     P1  L(free) + L(local_free) + page_used() + holed == capacity, where `used` still counts what lies in
+         thread_free; in a forked child one more is valid: a signal handler may have forked between two stores
+         of a fast path
      P2  capacity <= reserved; blocks capacity .. reserved-1 have never been carved
      P3  every listed block lies inside the page, at a multiple of the stride
      P4  the blocks of all three lists have the mark
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
      P6  filled - L(free) blocks have been handed out in this life of the page: allocation pops from free,
          and whatever else changes its length counts so in filled
+     P7  holed is the number of carved blocks that overlap a hole (page/holes.c); they are on no list
    Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
@@ -44,6 +46,7 @@ enum {
   TAG_UNIT = 8,
   CARE_FULL = 1, /* the page is in the full list */
   CARE_TINY = 2, /* 8-byte blocks: links are encoded, no mark */
+  CARE_SPARSE = 4, /* nearly empty: the page may have holes, or others may make some (heap/sparse.c) */
   CARE_MASK = TAG_UNIT - 1,
 };
 
@@ -51,6 +54,7 @@ typedef enum page_flag_e {
   PAGE_ZERO = 1,       /* what is not carved yet is zero */
   PAGE_FRESH_ZERO = 2, /* the blocks in `free` are zero behind their first word */
   PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
+  PAGE_NOTED = 8,      /* the part has noted it as sparse: its free memory may be given back */
 } page_flag_t;
 
 struct page_s {
@@ -58,8 +62,10 @@ struct page_s {
   block_t* free;           /* owner: allocation pops here, nothing else does */
   block_t* local_free;     /* owner: the owner's frees */
   uint64_t reciprocal;     /* const: floor(2^64 / stride) + 1, see page_set_capacity */
-  uint32_t used;           /* owner: blocks that are not in free or local_free */
-  uint32_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
+  uint16_t used;           /* owner: blocks that are not in free or local_free and not holed, less `floor` */
+  uint16_t floor;          /* owner: the free that leaves so many in use is told of by used == 0, too */
+  uint16_t holed;          /* owner: see P7 */
+  uint16_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
   atomic_u16_t capacity;   /* atomic: blocks carved so far; written by the owner */
   uint16_t reserved;       /* const: blocks that fit */
   uint8_t bin;             /* const */
@@ -78,7 +84,8 @@ struct page_s {
     uint64_t single_size; /* single: usable bytes */
     uint64_t filled;      /* else, owner: see P6 */
   };
-  atomic_u32_t linked;           /* atomic: see heap/abandon.c */
+  atomic_u16_t linked;           /* atomic: see heap/abandon.c */
+  atomic_u16_t holes;            /* atomic, of every slice of the page: see page/holes.c; written by the owner */
   atomic_u32_t abandoned_next;   /* atomic: slice index + 1 of the next page in the abandoned stack */
 };
 
@@ -92,6 +99,21 @@ static inline size_t page_slice(const page_t* page) {
 }
 
 static inline char* page_start(const page_t* page) { return (char*)window_address(page_slice(page)); }
+
+/* Blocks that are not in free or local_free, nor in holes.  Modulo 2^16, since frees may pass the floor. */
+static inline size_t page_used(const page_t* page) { return (uint16_t)(page->used + page->floor); }
+
+/* The floor stays only while more blocks than that are in use. */
+static inline void page_set_used(page_t* page, size_t used) {
+  if (used <= page->floor) page->floor = 0;
+  page->used = (uint16_t)(used - page->floor);
+}
+
+static inline void page_set_floor(page_t* page, size_t floor) {
+  const size_t used = page_used(page);
+  page->floor = (uint16_t)floor;
+  page->used = (uint16_t)(used - floor);
+}
 
 static inline size_t page_capacity(const page_t* page) {
   return load_relaxed(&((page_t*)(uintptr_t)page)->capacity);
@@ -176,8 +198,26 @@ bool page_refill(page_t* page);
 /* Move what other threads freed into the owner's lists without ever walking thread_free. */
 void page_collect_remote(page_t* page);
 
+/* `count` blocks that were used before have joined free. */
+void page_note_reused(page_t* page, size_t count);
+
 /* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
 void page_merge_lists(page_t* page);
+
+/* ---- holes (page/holes.c) ---- */
+
+/* Owner: give back the memory of OS pages in which nothing lives; returns the bytes. */
+size_t page_make_holes(page_t* page);
+
+/* Owner, free is empty: the blocks of the lowest hole join it.  False: there is no hole. */
+bool page_fill_hole(page_t* page);
+
+size_t page_count_holed(const page_t* page); /* P7 */
+
+/* Is it a free block of a hole?  True or false for good reason to whoever frees a block that it was given. */
+bool page_block_is_holed(const page_t* page, const void* block);
+
+void page_forget_holes(page_t* page); /* the page begins, or its lists are built anew */
 
 /* Blocks that allocation has taken from the page in this life (P6).  Walks free, unless it was just carved;
    of a page in use by another thread an estimate. */
@@ -200,6 +240,7 @@ typedef struct page_look_s {
 } page_look_t;
 
 void page_look(const page_t* page, page_look_t* look);
+void page_look_free(const page_t* page, page_look_t* look); /* by the owner: only what lies in `free` */
 
 /* Note a block that a list elsewhere holds.  False: it is none of the page, or was noted before. */
 bool page_look_note(page_look_t* look, const block_t* block);

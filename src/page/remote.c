@@ -106,7 +106,7 @@ abandon_verdict_t remote_abandon(page_t* page) {
   uint64_t next;
   check(page->local_free == NULL);
   do {
-    const uint32_t live = page->used - remote_count(word);
+    const uint32_t live = (uint32_t)page_used(page) - remote_count(word);
     if (live == 0) return ABANDON_REFUSED;
     next = with_state(with_count(word, live), REMOTE_ABANDONED);
   } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
@@ -115,7 +115,7 @@ abandon_verdict_t remote_abandon(page_t* page) {
 
 void remote_park(page_t* page) {
   uint64_t word = load_relaxed(&page->thread_free);
-  check(page->used == 0 && (word & HEAD_MASK) == 0);
+  check(page_used(page) == 0 && (word & HEAD_MASK) == 0);
   while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_ABANDONED))) {
   }
 }
@@ -126,7 +126,8 @@ bool remote_claim(page_t* page) {
     if (remote_state(word) != REMOTE_ABANDONED) return false;
   } while (!cas_weak_acq_rel(&page->thread_free, &word,
                              with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
-  page->used = remote_count(word);
+  page->floor = 0;
+  page->used = (uint16_t)remote_count(word);
   page->local_free = head_block(page, word);
   return true;
 }

@@ -51,7 +51,8 @@ static inline uint32_t remote_count(uint64_t word) { return (uint32_t)((word >> 
 static inline size_t page_live_blocks(page_t* page) {
   const uint64_t word = load_acquire(&page->thread_free);
   if (remote_state(word) == REMOTE_ABANDONED) return remote_count(word);
-  const uint32_t used = __atomic_load_n(&page->used, __ATOMIC_RELAXED);
+  const uint16_t used = (uint16_t)(__atomic_load_n(&page->used, __ATOMIC_RELAXED) +
+                                   __atomic_load_n(&page->floor, __ATOMIC_RELAXED));
   return used - min_size(used, remote_count(word));
 }
 
@@ -82,7 +83,7 @@ abandon_verdict_t remote_abandon(page_t* page);
 /* Owner of an empty page with an empty list that cannot be released yet: ABANDONED with no live block. */
 void remote_park(page_t* page);
 
-/* Anybody.  True: the caller owns the page; page->used and page->local_free are set, the list is empty. */
+/* Anybody.  True: the caller owns the page; page_used() and page->local_free are set, the list is empty. */
 bool remote_claim(page_t* page);
 
 #endif

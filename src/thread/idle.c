@@ -102,6 +102,7 @@ void thread_tidy_idle(long elapsed) {
     if (batch.count == BATCH) tidy(&batch);
   }
   if (batch.count > 0) tidy(&batch);
+  abandoned_tidy(&heap_main);
 }
 
 void thread_watch_idle(void) {

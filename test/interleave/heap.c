@@ -108,7 +108,7 @@ static void fill_to(size_t count) {
   if (page_of(slot[PAGE_BLOCKS - 1].block) != page || page_of(slot[PAGE_BLOCKS].block) == page) abort();
   explorer_label(&((page_t*)(uintptr_t)page)->thread_free, 8, "thread_free");
   explorer_label(&((page_t*)(uintptr_t)page)->owner_tag, 8, "owner_tag");
-  explorer_label(&((page_t*)(uintptr_t)page)->linked, 4, "linked");
+  explorer_label(&((page_t*)(uintptr_t)page)->linked, 2, "linked");
   explorer_label(&((page_t*)(uintptr_t)page)->abandoned_next, 4, "abandoned_next");
   explorer_label(&((page_t*)(uintptr_t)page)->part, 8, "part");
   explorer_label(&((page_t*)(uintptr_t)page)->heap, 8, "heap");

@@ -98,7 +98,7 @@ static void last_free_body(void) {
   count = PER_PAGE - 3;
   run_thread(free_remotely, &count);
   /* The last free made the page its thread's own, which found it linked: parked or swept, never lost. */
-  abandoned_sweep(&heap_main);
+  abandoned_sweep(&heap_main, COLLECT_PAGES);
   must(page_of(blocks[0]) == NULL && stack_is_empty(&heap_main));
 }
 
@@ -130,7 +130,7 @@ static void parked_body(void) {
     must(remote_free(pages[1], test_block(pages[1], 0)) == REMOTE_NOT_LIVE);
     must(load_relaxed(&stack_of(&heap_main)->count) == count);
   }
-  abandoned_sweep(&heap_main);
+  abandoned_sweep(&heap_main, COLLECT_PAGES);
   must(page_of(page_start(pages[1])) == NULL);
   must(page_of(page_start(pages[0])) == pages[0] && load_relaxed(&pages[0]->linked) == 1);
   /* The others are found, each once. */
@@ -158,7 +158,7 @@ static void late_free_body(void) {
   must(remote_claim(page)); /* the entry stays behind */
   for (size_t i = 1; i < PER_PAGE; i++) must(remote_free(page, test_block(page, i)) == REMOTE_DONE);
   page_release(page); /* no live block, but seven lie in thread_free */
-  abandoned_sweep(&heap_main);
+  abandoned_sweep(&heap_main, COLLECT_PAGES);
   must(page_of(page_start(page)) == NULL);
 }
 

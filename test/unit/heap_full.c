@@ -112,7 +112,7 @@ static void delayed_body(void) {
   must(load_relaxed(&own_part()->delayed) == 0);
   must((load_relaxed(&page->owner_tag) & CARE_FULL) == 0);
   must(page->used == PER_PAGE - 1);
-  part_collect(own_part());
+  part_collect(own_part(), COLLECT_PAGES);
   must(part_is_valid(own_part()));
   must(page_of(remote_blocks[0]) == NULL); /* released */
   mi_free(next);
