@@ -84,7 +84,7 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
       return;
     }
   }
-  if (likely((tag & (CARE_FULL | CARE_SPARSE)) == 0 && page->used > 1)) {
+  if (likely((tag & (CARE_FULL | CARE_HOLES)) == 0 && page->used > 1)) {
     page_push_local(page, block);
     return;
   }

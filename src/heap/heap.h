@@ -83,10 +83,6 @@ typedef struct page_queue_s {
 /* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c). */
 typedef struct sparse_s {
   uint32_t first, count; /* a ring; notes of pages that were used again since are stale */
-  uint32_t slices;       /* of the pages whose notes are not */
-  uint32_t allowed;      /* slices that may be */
-  uint64_t given;        /* os_now_ms() when memory was last given back */
-  uint64_t decided;      /* ... when it was last needed again, or the allowance lowered */
   uint32_t notes[SPARSE_NOTES]; /* slice numbers */
 } sparse_t;
 
@@ -173,13 +169,11 @@ bool part_is_valid(const heap_part_t* part);
 uintptr_t part_tag(const heap_part_t* part, const page_t* page);
 
 /* ---- nearly empty pages (heap/sparse.c; owner) ---- */
-void sparse_init(sparse_t* sparse);
 void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */
 void page_note_thinner(page_t* page); /* and when half of that has gone */
 void part_note_sparse(heap_part_t* part, page_t* page);
 void part_forget_note(heap_part_t* part, page_t* page); /* the page leaves, or serves again */
 void part_make_holes(heap_part_t* part, page_t* page);
-void part_page_chosen(heap_part_t* part, page_t* page); /* allocation is to fill it */
 
 /* ---- remote and delayed frees (heap/delayed.c) ---- */
 /* anybody: free a checked block of a page that is not one's own */

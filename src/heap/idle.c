@@ -7,8 +7,7 @@
      - the first page of a queue of `direct` sizes: allocation.  Such a page is left alone.
      - any page of the queues that has a live block of the thread: frees.  So the holder changes nothing of a
        page with live blocks but its atomic word, and reads `used` of it, which can only fall.
-     - no page of the full list, and no noted one (heap/sparse.c): their tag has a care flag, which sends frees to
-       the slow path.
+     - no page of the full list: their tag has a care flag, which sends frees to the slow path.
    An empty page (used == blocks in thread_free) has no live block: nobody else can touch it.  `used` falls
    only while the page is held, so a stale value is too high and never makes a page look empty.
 
@@ -37,7 +36,7 @@ static bool is_direct(unsigned bin) { return bin != BIN_TINY && bin_size(bin) <=
 /* The first page that the part's fast paths do not allocate from. */
 static page_t* first_waiting(const heap_part_t* part, unsigned bin) {
   page_t* const first = part->queues[bin].first;
-  return first != NULL && is_direct(bin) && (first->flags & PAGE_NOTED) == 0 ? first->next : first;
+  return first != NULL && is_direct(bin) ? first->next : first;
 }
 
 bool part_idle_look(heap_part_t* part) {
@@ -51,8 +50,6 @@ bool part_idle_look(heap_part_t* part) {
         marked = true;
       } else if (page->retire_left == IDLE_MARK) {
         page->retire_left = 0; /* no barrier was to be had the last time */
-      } else if ((page->flags & PAGE_NOTED) != 0) {
-        part_make_holes(part, page);
       }
     }
   }

@@ -29,7 +29,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   memset(&part->full, 0, sizeof(part->full));
   memset(part->queues, 0, sizeof(part->queues));
   memset(part->current, 0, sizeof(part->current));
-  sparse_init(&part->sparse);
+  part->sparse.first = part->sparse.count = 0;
   /* Pairs with the pusher's look at the state: from now on the owner drains the list. */
   store_release(&part->state, PART_LIVE);
 }
@@ -51,8 +51,7 @@ static void dequeue(heap_part_t* part, page_t* page) {
 }
 
 uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
-  const uintptr_t sparse = (page->flags & PAGE_NOTED) != 0 || page->holed != 0 ? CARE_SPARSE : 0;
-  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | sparse;
+  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | (page->holed != 0 ? CARE_HOLES : 0);
 }
 
 void part_attach(heap_part_t* part, page_t* page) {
@@ -108,7 +107,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
       if (page == NULL) return NULL;
     }
     part->pages_looked_at++;
-    part_page_chosen(part, page);
+    part_forget_note(part, page);
     if (page_refill(page)) {
       if (load_relaxed(&page->owner_tag) != part_tag(part, page))
         store_relaxed(&page->owner_tag, part_tag(part, page));

@@ -2,38 +2,33 @@
 /* Nearly empty pages: their free memory goes back to the OS while a few blocks live on (page/holes.c).
 
    A page that was full, or came to the part with many live blocks, is watched: the free that leaves an eighth
-   of its blocks, and then each that halves what is left, is told of (page->floor).  The page goes to the end of
+   of its blocks, or one for each OS page if that is less, and then each that halves what is left, is told of
+   (page->floor).  With more, few OS pages would be free throughout.  The page goes to the end of
    its queue, so that allocation fills the others first, and is noted.  When the notes cover more than is
-   allowed, the oldest page gets holes.  Memory that was given back and needed again soon raises what is
-   allowed; as long as there is no need, the allowance falls.
+   allowed, the oldest page of the part gets holes.  Memory that was given back and needed again soon raises what
+   is allowed (memory/purge.c).
 
      in use --page_watch; part_page_thinned--> noted --part_page_chosen--> in use
      noted  --its note is the oldest of too many--> with holes --part_page_chosen, filled one by one--> in use
 
-   While noted or with holes the page's tag has CARE_SPARSE: frees take the slow path, where a block of a hole
-   is known to be free; and the scavenger, when it holds the thread, may make the holes (heap/idle.c). */
+   While it has holes the page's tag has a care flag: frees take the slow path, where a block of a hole is known
+   to be free.  Noted pages are like others, so nobody but the owner can make their holes: a thread that falls
+   asleep keeps what is allowed. */
 #include "heap/heap.h"
 #include "memory/arena.h"
 #include "memory/purge.h"
-#include "memory/scavenger.h"
 #include "os/os.h"
 
 enum {
   FLOOR_SHARE = 8,      /* a page is sparse when this part of its blocks lives, ... */
   WATCH_MIN = 16,       /* ... if it has so many blocks */
-  ALLOWED_MIN = 64,     /* slices: 4 MiB */
-  ALLOWED_MAX = 1024,
-  SOON = 10,            /* purge delays within which a need counts as a regret */
+  ALLOWED_MIN = 64,     /* slices of noted pages in the process: 4 MiB */
 };
 
-void sparse_init(sparse_t* sparse) {
-  sparse->first = sparse->count = sparse->slices = 0;
-  sparse->allowed = ALLOWED_MIN;
-  sparse->given = sparse->decided = 0;
-}
+static atomic_u64_t noted; /* slices of noted pages, of all parts */
 
 void page_watch(page_t* page) {
-  const size_t floor = page->reserved / FLOOR_SHARE;
+  const size_t floor = min_size(page->reserved / FLOOR_SHARE, page->slices * (SLICE_SIZE / os_page_size()));
   const bool wanted = page->reserved >= WATCH_MIN && page->bin != BIN_TINY && page_used(page) > 2 * floor;
   page_set_floor(page, wanted ? floor : 0);
 }
@@ -49,12 +44,11 @@ static bool is_noted_by(const heap_part_t* part, page_t* page) {
 void part_forget_note(heap_part_t* part, page_t* page) {
   if ((page->flags & PAGE_NOTED) == 0) return;
   page->flags &= (uint8_t)~PAGE_NOTED;
-  part->sparse.slices -= page->slices;
+  counter_subtract(&noted, page->slices);
 }
 
 void part_make_holes(heap_part_t* part, page_t* page) {
   part_forget_note(part, page);
-  part->sparse.given = os_now_ms();
   page_make_holes(page);
   store_relaxed(&page->owner_tag, part_tag(part, page));
 }
@@ -67,34 +61,14 @@ static void take_oldest(heap_part_t* part) {
   if (is_noted_by(part, page)) part_make_holes(part, page);
 }
 
-static bool is_soon(uint64_t now, uint64_t then) {
-  return now - then <= (uint64_t)max_size(1, (size_t)purge_delay()) * SOON;
-}
-
 void part_note_sparse(heap_part_t* part, page_t* page) {
   sparse_t* const sparse = &part->sparse;
-  const uint64_t now = os_now_ms();
   if (purge_delay() < 0 || segment_arena(page_slice(page) / SEGMENT_SLICES) != NULL) return;
-  if (!is_soon(now, sparse->decided)) {
-    sparse->allowed = (uint32_t)max_size(ALLOWED_MIN, sparse->allowed / 2);
-    sparse->decided = now;
-  }
   if (sparse->count == SPARSE_NOTES) take_oldest(part);
   sparse->notes[(sparse->first + sparse->count) % SPARSE_NOTES] = (uint32_t)page_slice(page);
   sparse->count++;
-  sparse->slices += page->slices;
+  counter_add(&noted, page->slices);
   page->flags |= PAGE_NOTED;
-  store_relaxed(&page->owner_tag, part_tag(part, page));
-  scavenger_hint(); /* should this thread fall asleep */
-  while (sparse->slices > sparse->allowed && sparse->count > 0) take_oldest(part);
-}
-
-void part_page_chosen(heap_part_t* part, page_t* page) {
-  sparse_t* const sparse = &part->sparse;
-  part_forget_note(part, page);
-  if (page->holed == 0) return;
-  const uint64_t now = os_now_ms();
-  if (!is_soon(now, sparse->given)) return;
-  sparse->allowed = (uint32_t)min_size(sparse->allowed + page->slices, ALLOWED_MAX);
-  sparse->decided = now;
+  const size_t allowed = ALLOWED_MIN + purge_boost();
+  while (load_relaxed(&noted) > allowed && sparse->count > 0) take_oldest(part);
 }

@@ -26,8 +26,8 @@
 
 enum {
   VISIT_SLICES = 16,        /* 1 MiB */
-  BUDGET_SLICES = 160,      /* 10 MiB, or ... */
-  BUDGET_CLAIMED_SHARE = 4, /* ... this part of the claimed memory */
+  BUDGET_SLICES = 24,       /* 1.5 MiB, or ... */
+  BUDGET_CLAIMED_SHARE = 16, /* ... this part of the claimed memory */
   BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds */
   SOON = 10,                /* purge delays within which a reuse counts as one */
 };
@@ -170,7 +170,7 @@ static void decay_boost(uint64_t now) {
 
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
   if (dirty > 0) add_relaxed(&state.reused, dirty);
-  if (purged == 0 || !is_inline()) return;
+  if (purged == 0) return;
   const uint64_t now = os_now_ms();
   if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
   const size_t boost = load_relaxed(&state.boost);
@@ -178,6 +178,24 @@ void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
                 min_size(boost + purged, BOOST_SLICES)); /* a hint: a lost update does no harm */
   store_relaxed(&state.boost_time, now);
 }
+
+void purge_note_holes(size_t slice, size_t count) {
+  for (piece_t p = piece_first(slice, slice + count); p.bits != 0; p = piece_next(p)) {
+    segment_set(p.segment, WORD_PURGED, p.bits);
+    store_relaxed(segment_word(p.segment, WORD_PURGE_TIME), os_now_ms());
+  }
+}
+
+void purge_regret_holes(size_t slice, size_t count) {
+  for (piece_t p = piece_first(slice, slice + count); p.bits != 0; p = piece_next(p)) {
+    const uint64_t purged = load_relaxed(segment_word(p.segment, WORD_PURGED)) & p.bits;
+    if (purged == 0) continue;
+    segment_clear(p.segment, WORD_PURGED, p.bits);
+    purge_observe_claim(0, bit_count(purged), load_relaxed(segment_word(p.segment, WORD_PURGE_TIME)));
+  }
+}
+
+size_t purge_boost(void) { return load_relaxed(&state.boost); }
 
 static size_t budget(void) {
   const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;
@@ -233,6 +251,7 @@ void purge_due(void) {
 }
 
 void purge_period(void) {
+  decay_boost(os_now_ms());
   begin_drain();
   drain(WINDOW_SLICES, os_now_ms());
 }

@@ -40,6 +40,15 @@ void purge_over_budget(size_t slices);
 /* A claim took `dirty` dirty slices and `purged` that were purged at `time`. */
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time);
 
+/* ---- for holes in pages (page/holes.c) ---- */
+
+/* Memory inside these slices, which belong to one page, has been given back; and: it is needed again. */
+void purge_note_holes(size_t slice, size_t count);
+void purge_regret_holes(size_t slice, size_t count);
+
+/* Slices that may keep memory for a while more, because what was given back was needed again soon. */
+size_t purge_boost(void);
+
 /* In a forked child, by its only thread.  Returns who purged in the parent: PURGE_BACKGROUND means that the
    scavenger may have been stopped half-way, and memory_after_fork must look for slices it held. */
 purge_mode_t purge_after_fork(void);

@@ -13,6 +13,7 @@
    hole was filled before it was handed out, so whoever was given it sees the bit cleared. */
 #include "memory/arena.h"
 #include "memory/counters.h"
+#include "memory/purge.h"
 #include "os/os.h"
 #include "page/page.h"
 
@@ -150,6 +151,7 @@ size_t page_make_holes(page_t* page) {
   if (!find_fresh(page, &look, shift, &fresh)) return 0;
   relist(page, &look, shift);
   check(page_is_valid(page));
+  purge_note_holes(page_slice(page), page->slices);
   const size_t count = os_page_count(page, shift);
   for (size_t i = 0, first; i < count; i++) {
     for (first = i; i < count && is_fresh(&fresh, i); i++) continue;
@@ -176,6 +178,7 @@ bool page_fill_hole(page_t* page) {
   const unsigned shift = os_page_shift();
   if (page->holed == 0) return false;
   check(page->free == NULL);
+  purge_regret_holes(page_slice(page), page->slices);
   for (size_t i = 0; page->free == NULL; i++) {
     if (!is_hole(page, i, shift)) continue;
     flip_hole(page, i, shift);

@@ -46,7 +46,7 @@ enum {
   TAG_UNIT = 8,
   CARE_FULL = 1, /* the page is in the full list */
   CARE_TINY = 2, /* 8-byte blocks: links are encoded, no mark */
-  CARE_SPARSE = 4, /* nearly empty: the page may have holes, or others may make some (heap/sparse.c) */
+  CARE_HOLES = 4, /* blocks of holes have no mark */
   CARE_MASK = TAG_UNIT - 1,
 };
 
