@@ -16,7 +16,7 @@ FUZZ_SECONDS      ?= 600
 FOREIGN_PACKAGES := libmimalloc3 libmimalloc-dev mold jaq luametatex libc6 libgcc-s1 libzstd1 zlib1g
 
 .DEFAULT_GOAL := build
-.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick install clean help
+.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick doc install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -27,7 +27,7 @@ run: build ## run a program on the system's malloc and on ours: make run CMD="re
 	@tools/run --lib $(LIBRARY) -- $(CMD)
 
 test: ## install what is missing, build every configuration, run every test
-	@tools/install-deps build test programs
+	@tools/install-deps build test programs doc
 	@tools/fetch-peers --unpack $(FOREIGN_PACKAGES) >/dev/null || true
 	@tools/test-all $(if $(ARGS),-- $(ARGS))
 
@@ -56,6 +56,12 @@ bench-quick: build ## the same, short
 amalgamation: ## one mimalloc.c and the headers, to be dropped into a project, in build/amalgamation
 	@tools/amalgamate build/amalgamation
 	@echo "build/amalgamation: $$(ls build/amalgamation | tr '\n' ' ')"
+
+doc: ## the reference of every function and the pages of doc/, as HTML, in build/doc/html
+	@tools/install-deps doc
+	@mkdir -p build/doc
+	@doxygen doc/Doxyfile
+	@echo "build/doc/html/index.html: every function, the examples and the pages of doc/"
 
 install: build ## install library, headers, CMake package and pkg-config file into PREFIX (/usr/local)
 	@cmake --install $(RELEASE) --prefix $(PREFIX)

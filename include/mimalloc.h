@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mimalloc.h: the public interface of the allocator, compatible in source and binary with mimalloc 3.6.
+/* The public interface of the allocator, compatible in source and binary with mimalloc 3.6.
 
    What holds for every function unless its own comment says otherwise:
    - Sizes, alignments and counts are in bytes or elements; nothing is rounded by the caller.
@@ -102,6 +102,7 @@ mi_decl_result char* mi_realpath(const char* fname, char* resolved_name) mi_attr
 
 /* ---- extended functions ------------------------------------------------------------------------------ */
 
+/* The largest size of a small block: in words of sizeof(void*), and in bytes. */
 #define MI_SMALL_WSIZE_MAX 128
 #define MI_SMALL_SIZE_MAX  (MI_SMALL_WSIZE_MAX * sizeof(void*))
 
@@ -835,6 +836,9 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 
 /* ---- typed allocation -------------------------------------------------------------------------------- */
 
+/* A block for one object of type tp, or for n of them, as a pointer to tp: the function of that name with the
+   size taken from the type.  The arguments' order is that of 3.x: the type, then the heap `hp`, then the rest
+   (2.x had the heap first). */
 #define mi_malloc_tp(tp)                  ((tp*)mi_malloc(sizeof(tp)))
 #define mi_zalloc_tp(tp)                  ((tp*)mi_zalloc(sizeof(tp)))
 #define mi_calloc_tp(tp, n)               ((tp*)mi_calloc(n, sizeof(tp)))
