@@ -55,52 +55,52 @@ typedef struct mi_stat_counter_s {
 
 /* The fields in their order; define MI_STAT_COUNT(name) and MI_STAT_COUNTER(name) to walk over them. */
 #define MI_STAT_FIELDS()                                                                               \
-  MI_STAT_COUNT(pages)                      /* pages in use, big blocks included */                    \
-  MI_STAT_COUNT(reserved)                   /* bytes of addresses */                                   \
-  MI_STAT_COUNT(committed)                  /* bytes in pages; total: ever made writable */            \
-  MI_STAT_COUNTER(reset)                    /* 0 */                                                    \
-  MI_STAT_COUNTER(purged)                   /* bytes given back to the system */                       \
-  MI_STAT_COUNT(page_committed)             /* 0 */                                                    \
-  MI_STAT_COUNT(pages_abandoned)            /* pages without an owner */                               \
-  MI_STAT_COUNT(threads)                    /* threads that allocate */                                \
-  MI_STAT_COUNT(allocated)                  /* bytes of blocks: malloc_normal and malloc_huge */       \
-  MI_STAT_COUNTER(malloc_count)             /* blocks allocated */                                     \
-  MI_STAT_COUNTER(free_count)               /* blocks freed */                                         \
-  MI_STAT_COUNTER(freed)                    /* bytes freed */                                          \
-  MI_STAT_COUNTER(malloc_requested)         /* 0 */                                                    \
-  MI_STAT_COUNTER(mmap_calls)               /* calls that map memory */                                \
-  MI_STAT_COUNTER(commit_calls)             /* calls that make memory usable */                        \
-  MI_STAT_COUNTER(reset_calls)              /* 0 */                                                    \
-  MI_STAT_COUNTER(purge_calls)              /* calls that give memory back */                          \
-  MI_STAT_COUNTER(arena_count)              /* 0 */                                                    \
-  MI_STAT_COUNTER(malloc_guarded_count)     /* 0 */                                                    \
-  MI_STAT_COUNTER(arena_rollback_count)     /* 0 */                                                    \
-  MI_STAT_COUNTER(arena_purges)             /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_extended)           /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_retire)             /* 0 */                                                    \
-  MI_STAT_COUNTER(page_searches)            /* 0 */                                                    \
-  MI_STAT_COUNTER(page_searches_count)      /* 0 */                                                    \
-  MI_STAT_COUNT(segments)                   /* 0 */                                                    \
-  MI_STAT_COUNT(segments_abandoned)         /* 0 */                                                    \
-  MI_STAT_COUNT(segments_cache)             /* 0 */                                                    \
-  MI_STAT_COUNT(_segments_reserved)         /* 0 */                                                    \
-  MI_STAT_COUNT(heaps)                      /* heaps, the main one included */                         \
-  MI_STAT_COUNT(theaps)                     /* threads' parts of heaps; a fork counts its parent's */  \
-  MI_STAT_COUNT(pages_os_abandoned)         /* 0 */                                                    \
-  MI_STAT_COUNT(pages_os_allocated)         /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_reclaim_on_alloc)   /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_reclaim_on_free)    /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_reabandon_full)     /* 0 */                                                    \
+  MI_STAT_COUNT(pages)                       /* pages in use, big blocks included */                   \
+  MI_STAT_COUNT(reserved)                    /* bytes of addresses */                                  \
+  MI_STAT_COUNT(committed)                   /* bytes in pages; total: ever made writable */           \
+  MI_STAT_COUNTER(reset)                     /* 0 */                                                   \
+  MI_STAT_COUNTER(purged)                    /* bytes given back to the system */                      \
+  MI_STAT_COUNT(page_committed)              /* 0 */                                                   \
+  MI_STAT_COUNT(pages_abandoned)             /* pages without an owner */                              \
+  MI_STAT_COUNT(threads)                     /* threads that allocate */                               \
+  MI_STAT_COUNT(allocated)                   /* bytes of blocks: malloc_normal and malloc_huge */      \
+  MI_STAT_COUNTER(malloc_count)              /* blocks allocated */                                    \
+  MI_STAT_COUNTER(free_count)                /* blocks freed */                                        \
+  MI_STAT_COUNTER(freed)                     /* bytes freed */                                         \
+  MI_STAT_COUNTER(malloc_requested)          /* 0 */                                                   \
+  MI_STAT_COUNTER(mmap_calls)                /* calls that map memory */                               \
+  MI_STAT_COUNTER(commit_calls)              /* calls that make memory usable */                       \
+  MI_STAT_COUNTER(reset_calls)               /* 0 */                                                   \
+  MI_STAT_COUNTER(purge_calls)               /* calls that give memory back */                         \
+  MI_STAT_COUNTER(arena_count)               /* 0 */                                                   \
+  MI_STAT_COUNTER(malloc_guarded_count)      /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_rollback_count)      /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_purges)              /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_extended)            /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_retire)              /* 0 */                                                   \
+  MI_STAT_COUNTER(page_searches)             /* 0 */                                                   \
+  MI_STAT_COUNTER(page_searches_count)       /* 0 */                                                   \
+  MI_STAT_COUNT(segments)                    /* 0 */                                                   \
+  MI_STAT_COUNT(segments_abandoned)          /* 0 */                                                   \
+  MI_STAT_COUNT(segments_cache)              /* 0 */                                                   \
+  MI_STAT_COUNT(_segments_reserved)          /* 0 */                                                   \
+  MI_STAT_COUNT(heaps)                       /* heaps, the main one included */                        \
+  MI_STAT_COUNT(theaps)                      /* threads' parts of heaps; a fork counts its parent's */ \
+  MI_STAT_COUNT(pages_os_abandoned)          /* 0 */                                                   \
+  MI_STAT_COUNT(pages_os_allocated)          /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reclaim_on_alloc)    /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reclaim_on_free)     /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reabandon_full)      /* 0 */                                                   \
   MI_STAT_COUNTER(pages_unabandon_busy_wait) /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_unown_cas_retry)    /* 0 */                                                    \
-  MI_STAT_COUNTER(heaps_delete_wait)        /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_stat_updates)       /* 0 */                                                    \
-  MI_STAT_COUNTER(pages_stat_update_count)  /* 0 */                                                    \
-  MI_STAT_COUNTER(profile_samples)          /* 0 */                                                    \
-  MI_STAT_COUNT(malloc_normal)              /* bytes of blocks of the size classes */                  \
-  MI_STAT_COUNT(malloc_huge)                /* bytes of big blocks, each of its own size */            \
-  MI_STAT_COUNTER(malloc_normal_count)      /* blocks of the size classes allocated */                 \
-  MI_STAT_COUNTER(malloc_huge_count)        /* big blocks allocated */
+  MI_STAT_COUNTER(pages_unown_cas_retry)     /* 0 */                                                   \
+  MI_STAT_COUNTER(heaps_delete_wait)         /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_stat_updates)        /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_stat_update_count)   /* 0 */                                                   \
+  MI_STAT_COUNTER(profile_samples)           /* 0 */                                                   \
+  MI_STAT_COUNT(malloc_normal)               /* bytes of blocks of the size classes */                 \
+  MI_STAT_COUNT(malloc_huge)                 /* bytes of big blocks, each of its own size */           \
+  MI_STAT_COUNTER(malloc_normal_count)       /* blocks of the size classes allocated */                \
+  MI_STAT_COUNTER(malloc_huge_count)         /* big blocks allocated */
 
 /* Kinds of chunks: only for the layout, chunk_bins is 0 here. */
 typedef enum mi_chunkbin_e {
