@@ -243,7 +243,7 @@ mi_decl_result void* mi__expand(void* p, size_t newsize) mi_attr_noexcept mi_att
 mi_decl_result int mi_posix_memalign(void** p, size_t alignment, size_t size) mi_attr_noexcept;
 
 /* mi_malloc_aligned with the arguments in C's order: alignment, size (an alignment that is 0 or no power of
-   two: NULL and EINVAL; the C library's memalign, which the replacement of malloc follows, rounds it up). 
+   two: NULL and EINVAL; the C library's memalign, which the replacement of malloc follows, rounds it up).
    The size need not be a multiple of the alignment, which older editions of ISO C demand.  valloc: aligned to
    the OS page; pvalloc: that with the size rounded up to whole OS pages, of 0 to one. */
 mi_decl_fresh void* mi_memalign(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
@@ -644,8 +644,8 @@ mi_decl_export void mi_register_output(mi_output_fun* out, void* arg) mi_attr_no
 
 /* Hears of every error: EAGAIN a double free, EFAULT corrupted memory, EINVAL an invalid pointer or
    alignment, ENOMEM out of memory, EOVERFLOW a size that is too large (errno then is mostly ENOMEM).  Misuse
-   aborts after it returns.  Called by the thread that erred, several at a time.  It is not called from within itself
-   and errno is kept over it.  NULL unregisters. */
+   aborts after it returns.  Called by the thread that erred, several at a time.  It is not called from within
+   itself and errno is kept over it.  NULL unregisters. */
 typedef void(mi_cdecl mi_error_fun)(int err, void* arg);
 mi_decl_export void mi_register_error(mi_error_fun* fun, void* arg) mi_attr_noexcept;
 

@@ -107,7 +107,8 @@ static void heaps(void) {
   holds(mi_heap_of(p) == heap && mi_heap_of(big) == heap && mi_heap_contains(heap, p));
   holds(!mi_heap_contains(NULL, p) && !mi_heap_contains(heap, &failures) && !mi_heap_contains(heap, NULL));
   holds(mi_heap_of(NULL) == NULL && mi_heap_of(&failures) == NULL);
-  holds(mi_heap_of(p + 100) == heap && mi_heap_contains(heap, p + 100) && mi_heap_contains(heap, big + 2000000));
+  holds(mi_heap_of(p + 100) == heap && mi_heap_contains(heap, p + 100) &&
+        mi_heap_contains(heap, big + 2000000));
   holds(mi_any_heap_contains(p + 100) && mi_is_in_heap_region(p + 100) && !mi_is_in_heap_region(&failures));
   char* const q = mi_malloc(100);
   char* const moved = mi_heap_realloc(heap, q, 100);
