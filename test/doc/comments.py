@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""comments.py FILE...: every public function of a header has a comment in front, and the pages (.md) speak of no function,
-type or option that the headers lack.
+"""comments.py FILE...: every public function of a header has a comment in front, and the pages (.md) speak of no
+function, type or option that the headers lack.
 
 A comment holds for the declarations behind it up to the next blank line."""
 import re
