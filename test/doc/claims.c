@@ -20,6 +20,7 @@ static int failures;
   } while (0)
 
 static volatile size_t impossible = SIZE_MAX / 2;
+static volatile size_t none = 0, no_power = 48;
 
 static size_t alignment_of(const void* p) { return (uintptr_t)p & -(uintptr_t)p; }
 
@@ -39,23 +40,23 @@ static void sizes_and_alignments(void) {
     mi_free(q);
     mi_free(p);
   }
-  void* const none = mi_malloc(0);
+  void* const nothing = mi_malloc(0);
   void* const other = mi_malloc(0);
-  holds(none != NULL && other != NULL && none != other);
-  mi_free(none);
+  holds(nothing != NULL && other != NULL && nothing != other);
+  mi_free(nothing);
   mi_free(other);
   holds(mi_good_size(impossible + 1) == impossible + 1);
 }
 
 static void errors(void) {
   errno = 0;
-  holds(mi_malloc_aligned(100, 0) == NULL && errno == EINVAL);
+  holds(mi_malloc_aligned(100, none) == NULL && errno == EINVAL);
   errno = 0;
-  holds(mi_malloc_aligned(100, 48) == NULL && errno == EINVAL);
+  holds(mi_malloc_aligned(100, no_power) == NULL && errno == EINVAL);
   errno = 0;
-  holds(mi_memalign(0, 100) == NULL && errno == EINVAL);
+  holds(mi_memalign(none, 100) == NULL && errno == EINVAL);
   errno = 0;
-  holds(mi_aligned_alloc(48, 100) == NULL && errno == EINVAL);
+  holds(mi_aligned_alloc(no_power, 100) == NULL && errno == EINVAL);
   errno = 0;
   void* p = &p;
   holds(mi_posix_memalign(&p, 0, 100) == EINVAL && p == &p && errno == 0);
@@ -84,7 +85,7 @@ static void resizing(void) {
   holds(mi_realloc(p, usable) == p && mi_realloc(p, usable / 2) == p);
   memset(p, 7, 50);
   holds(mi_realloc(p, impossible + 1) == NULL && p[49] == 7);
-  holds(mi_realloc_aligned(p, 100, 3) == NULL && p[49] == 7);
+  holds(mi_realloc_aligned(p, 100, no_power) == NULL && p[49] == 7);
   p = mi_realloc(p, 0);
   holds(p != NULL && mi_usable_size(p) == mi_good_size(0));
   holds(mi_reallocf(p, impossible + 1) == NULL); /* p is gone */
