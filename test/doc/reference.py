@@ -62,6 +62,12 @@ def documented(output):
     return found, bare
 
 
+def raw_markup(output):
+    """Pages that show Doxygen's commands instead of what they mean."""
+    folder = os.path.join(output, "html")
+    return [name for name in os.listdir(folder) if name.endswith(".html") and "\\ref " in read(folder, name)]
+
+
 def notices_a_missing_comment(folder):
     """The same with a header one of whose functions has lost its comment."""
     for part in ("include", "doc", "tools", "examples"):
@@ -88,6 +94,7 @@ def main():
     failures += [f"{name}: not in the reference, or without a description" for name in sorted(names)
                  if not found.get(name)]
     failures += [f"{title}: no example is shown" for title in bare]
+    failures += [f"{name}: shows a command of Doxygen's" for name in raw_markup(output)]
     with tempfile.TemporaryDirectory() as folder:
         if not notices_a_missing_comment(folder):
             failures.append("a function without a comment is not noticed")
