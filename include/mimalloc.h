@@ -14,8 +14,8 @@
      misuse: one line on stderr, then abort (or with MIMALLOC_CONTINUE_ON_ERROR=1, the call is ignored).
      Where malloc is replaced, blocks of the malloc behind ours are no misuse: they are handed on to it.
    - Functions prefixed mi_heap_ take their memory from the heap given; they are else the same.
-   - What is said to be as another function has the same rules for sizes, failure and errno.  What differs from
-     ISO C, POSIX or mimalloc 3.6 is said where it does; where nothing is said nothing is known to differ. */
+   - What is said to be as another function has the same rules for sizes, failure and errno.  What differs
+     from ISO C, POSIX or mimalloc 3.6 is said where it does; where nothing is said, nothing is known to. */
 #ifndef MIMALLOC_H
 #define MIMALLOC_H
 
