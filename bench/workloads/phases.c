@@ -21,8 +21,10 @@ typedef struct phase_s {
 static void leave_survivors(phase_t* phase) {
   size_t kept = 0;
   for (size_t i = 0; i < phase->count; i++) {
-    if (i % 16 == 7) phase->slots[kept++] = phase->slots[i];
-    else stamped_free(phase->slots[i]);
+    if (i % 16 == 7)
+      phase->slots[kept++] = phase->slots[i];
+    else
+      stamped_free(phase->slots[i]);
   }
   phase->count = kept;
 }
@@ -50,8 +52,8 @@ static uint64_t fill(worker_t* worker, phase_t* phase, band_t band) {
 static void run_phases(worker_t* worker) {
   phase_t phases[2] = {{0}};
   for (size_t i = 0; i < 2; i++) phases[i].slots = harness_map(SLOTS * sizeof(void*));
-  const size_t count = PHASES * worker->workload->scale;
-  for (size_t i = 0; i < count; i++) {
+  const uint64_t count = workload_share(worker->workload, PHASES);
+  for (uint64_t i = 0; i < count; i++) {
     phase_t* const phase = &phases[i % 2];
     drop_all(phase);
     worker->operations += fill(worker, phase, bands[i % (sizeof(bands) / sizeof(bands[0]))]);

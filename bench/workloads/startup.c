@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   char* environment[] = {quiet, library != NULL && library[0] != '\0' ? preload : NULL, NULL};
   char program[] = "/bin/true";
   char* arguments[] = {program, NULL};
-  const uint64_t starts = (uint64_t)STARTS * workload.scale;
+  const uint64_t starts = workload_scaled(&workload, STARTS);
   for (uint64_t i = 0; i < starts; i++) {
     pid_t child = 0;
     int status = 0;
