@@ -6,7 +6,7 @@
 
 #include "workload.h"
 
-enum { SLOTS = 1 << 20, STEPS = 8000000, LEVELS = 5 };
+enum { SLOTS = 1 << 20, STEPS = 3000000, LEVELS = 5 };
 
 /* Eighty per cent fall into the first fifth, of these again eighty into its first fifth, and so on. */
 static size_t chosen_slot(uint64_t* random, size_t slots) {
