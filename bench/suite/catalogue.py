@@ -11,14 +11,15 @@ ALL = (1, 2, 8)
 
 class Family:
     """One workload program in one mode, with the numbers of threads that it runs with: in a full run, in a quick one
-    (one number), in a test.  `idle`: its sleep is what takes time; it runs in few rounds, and only a test scales it."""
+    (one number or none), in a test.  `idle`: its sleep is what takes time; it runs in few rounds, with a scale of its
+    own."""
 
     def __init__(self, name, program=None, mode="", threads=ALL, quick=1, test=(1, 2), idle=False):
         self.name, self.program, self.mode = name, program or name.replace("-", "_"), mode
         self.threads, self.quick, self.test, self.idle = threads, quick, test, idle
 
     def chosen_threads(self, kind):
-        return {"full": self.threads, "quick": (self.quick,), "test": self.test}[kind]
+        return {"full": self.threads, "quick": (self.quick,) if self.quick else (), "test": self.test}[kind]
 
     def label(self, threads):
         return self.name if len(self.threads) == 1 else "%s-%d" % (self.name, threads)
@@ -37,6 +38,7 @@ class Entry:
         return {"program": self.program, "arguments": self.arguments, "family": self.family, "threads": self.threads}
 
 
+IDLE_SCALE = {"full": 100, "quick": 50, "test": 40}
 ONE = {"threads": (1,), "test": (1,)}
 
 FAMILIES = [
@@ -77,15 +79,15 @@ FAMILIES = [
     # idleness
     Family("burst-idle", idle=True, **ONE),
     Family("storm-idle-parked", "storm_idle", "park", threads=(8,), quick=8, test=(8,), idle=True),
-    Family("storm-idle-ended", "storm_idle", "exit", threads=(8,), quick=8, test=(8,), idle=True),
-    Family("scattered-idle", threads=(1,), test=(), idle=True),
+    Family("storm-idle-ended", "storm_idle", "exit", threads=(8,), quick=0, test=(8,), idle=True),
+    Family("scattered-idle", threads=(1,), quick=0, test=(), idle=True),
     Family("scattered-idle-threads", "scattered_idle", "threads", idle=True, **ONE),
 ]
 
 
 def entries(kind, scale, only, threads):
     """The chosen entries.  `only`: texts of which a label must contain one; `threads`: numbers, or none for all."""
-    idle_scale = 40 if kind == "test" else max(scale, 100)
+    idle_scale = IDLE_SCALE[kind]
     chosen = [Entry(family, number, scale, idle_scale) for family in FAMILIES
               for number in (threads or family.chosen_threads(kind)) if not threads or number in family.threads]
     return [entry for entry in chosen if not only or any(text in entry.label for text in only)]
