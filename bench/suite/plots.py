@@ -9,7 +9,7 @@ COLOURS = {"ours": "#000000", "ours-secure": "#5f5f5f", "ours-guarded": "#9f9f9f
            "tbb": "#9467bd", "scudo": "#8c564b"}
 FURTHER = ["#e377c2", "#bcbd22", "#7f7f7f", "#aec7e8", "#98df8a"]
 LIMIT = 3.0  # a longer bar is cut, and labelled with its value
-ROW_HEIGHT, ROW_GAP, MARGIN, BAR = 150, 70, 46, 7
+ROW_HEIGHT, ROW_GAP, MARGIN, BAR = 150, 80, 100, 7
 
 
 def colour_of(names):
@@ -73,7 +73,7 @@ def bars(title, groups, names):
     """Bars per benchmark, relative to ours; rows of as many benchmarks as fit."""
     colours = colour_of(names)
     group_width = len(colours) * BAR + 14
-    per_row = max(1, 1180 // group_width)
+    per_row = max(1, 1150 // group_width)
     rows = [groups[i:i + per_row] for i in range(0, len(groups), per_row)]
     picture = Picture(MARGIN + 18 + per_row * group_width, 60 + len(rows) * (ROW_HEIGHT + ROW_GAP))
     picture.text(MARGIN, 18, title, size=14, anchor="start")
