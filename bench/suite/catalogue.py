@@ -111,7 +111,7 @@ def build(folder, programs):
         source = os.path.join(SOURCES, program)
         target = os.path.join(folder, program)
         if os.path.exists(source + ".cc"):
-            compile_file(cxx + ["-std=c++17", common] + flags, source + ".cc", target, newest)
+            compile_file(cxx + ["-std=c++17", "-fsized-deallocation", common] + flags, source + ".cc", target, newest)
         else:
             compile_file(compiler + ["-std=gnu11", common] + flags, source + ".c", target, newest)
     micro = os.path.join(HERE, "micro", "calls.c")
