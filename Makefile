@@ -40,18 +40,22 @@ fuzz: ## fuzz the interface with libFuzzer for FUZZ_SECONDS (600); keeps its cor
 	@tools/install-deps build test
 	@tools/fuzz $(FUZZ_SECONDS)
 
-bench: build ## benchmarks against the system's malloc and other allocators
-	@tools/install-deps bench
-	@bench/run --library $(LIBRARY)
+bench: build ## benchmarks against the system's malloc and others, and real programs (hours); PEERS=name=path adds
+	@tools/install-deps bench programs
+	@bench/run --library $(LIBRARY) --calls --instructions --programs full --json build/bench/result.json \
+		--markdown build/bench/result.md --plots build/bench/plots
+	@echo "bench: build/bench/result.md, result.json and plots/"
 	@$(MAKE) --no-print-directory bench-metadata
 
 bench-metadata: build ## what the allocator takes beside 1 GiB of blocks, against its bound
 	@cc -std=gnu11 -O2 -fno-builtin bench/metadata.c $(RELEASE)/libmimalloc.a -pthread -o $(RELEASE)/bench-metadata
 	@$(RELEASE)/bench-metadata 1024
 
-bench-quick: build ## the same, short
+bench-quick: build ## the workloads only, in five minutes
 	@tools/install-deps bench
-	@bench/run --quick --library $(LIBRARY)
+	@bench/run --quick --library $(LIBRARY) --json build/bench/quick.json --markdown build/bench/quick.md \
+		--plots build/bench/plots-quick
+	@echo "bench-quick: build/bench/quick.md, quick.json and plots-quick/"
 
 amalgamation: ## one mimalloc.c and the headers, to be dropped into a project, in build/amalgamation
 	@tools/amalgamate build/amalgamation
