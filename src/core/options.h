@@ -23,6 +23,7 @@ typedef struct option_info_s {
   const char* name; /* in lower case, without MIMALLOC_ */
   long initial;
   option_unit_t unit;
+  const char* older; /* another name that programs and scripts use, or NULL */
   const char* meaning;
   const char* unused; /* why the option is accepted and has no effect; NULL: it has one */
 } option_info_t;
@@ -49,5 +50,8 @@ typedef struct setting_s {
   size_t name_length;
 } setting_t;
 setting_t option_parse_entry(const char* entry);
+
+/* The option whose name is the nearest to a text, at most `tolerance` letters off; else _mi_option_last. */
+mi_option_t option_find(const char* text, size_t length, size_t tolerance);
 
 #endif
