@@ -21,7 +21,6 @@ static const char OLD[] = "deprecated in mimalloc 3.6.0, too";
 static const char NO_GUARD[] = "guarded blocks are not there yet";
 static const char NO_PROFILE[] = "heap profiles are not there yet";
 static const char NO_MERGE[] = "figures are read off the pages when asked, there is nothing to merge";
-static const char LAZY[] = "memory that nobody touches is not backed by the system";
 
 static const option_info_t table[] = {
     OPTION(show_errors, MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests", NULL),
@@ -76,8 +75,10 @@ static const option_info_t table[] = {
            "the first page of a queue has room, or leaves it: none is searched for"),
     OPTION(max_vabits, 0, UNIT_NUMBER, NULL, "bits of an address",
            "a page is found by its distance from the window, whatever its address"),
-    OPTION(pagemap_commit, 0, UNIT_FLAG, NULL, "commit the whole page map", LAZY),
-    OPTION(page_commit_on_demand, 0, UNIT_FLAG, NULL, "commit parts of pages", LAZY),
+    OPTION(pagemap_commit, 0, UNIT_FLAG, NULL, "commit the whole page map",
+           "the map of new addresses is mapped with them"),
+    OPTION(page_commit_on_demand, 0, UNIT_FLAG, NULL, "commit parts of pages",
+           "memory that nobody touches is not backed by the system"),
     OPTION(page_max_reclaim, -1, UNIT_NUMBER, NULL,
            "with so many pages of a class a thread takes none of its own back by a free, -1: no limit", NULL),
     OPTION(page_cross_thread_max_reclaim, 4, UNIT_NUMBER, NULL,
@@ -96,7 +97,8 @@ static const option_info_t table[] = {
     OPTION(profile_time_interval, 0, UNIT_SECONDS, NULL, "time between profiles", NO_PROFILE),
     OPTION(profile_sample_rate, 512 * KiB, UNIT_BYTES, NULL, "bytes between samples", NO_PROFILE),
     OPTION(stats_merge_threshold, 512 * KiB, UNIT_BYTES, NULL, "merge statistics after so much", NO_MERGE),
-    OPTION(arena_purge_immediate_size, 0, UNIT_KIB, NULL, "blocks this big are purged when freed, 0: none", NULL),
+    OPTION(arena_purge_immediate_size, 0, UNIT_KIB, NULL,
+           "blocks of this size and more are purged when they are freed, 0: none", NULL),
     OPTION(continue_on_error, 0, UNIT_FLAG, NULL, "report misuse and ignore the call instead of aborting",
            NULL),
     OPTION(scavenger, 1, UNIT_FLAG, NULL, "a thread purges while a threaded program is idle", NULL),
