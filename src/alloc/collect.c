@@ -10,7 +10,6 @@
 #include "alloc/alloc.h"
 #include "core/diagnostics.h"
 #include "core/hook.h"
-#include "core/options.h"
 #include "memory/purge.h"
 
 static hook_t deferred_hook;
@@ -23,9 +22,6 @@ void alloc_cadence(cadence_t cadence) {
   thread_t* const self = thread_self;
   if (self == NULL || load_relaxed(&self->busy) != 0) return;
   store_relaxed(&self->heartbeat, load_relaxed(&self->heartbeat) + 1);
-  const long every = option_get(mi_option_generic_collect);
-  if (unlikely(every > 0) && load_relaxed(&self->heartbeat) % (uint64_t)every == 0)
-    alloc_collect(CADENCE_NORMAL);
   const hook_pair_t hook = hook_get(&deferred_hook);
   if (likely(hook.function == NULL) || self->in_deferred) return;
   self->in_deferred = 1;
@@ -49,6 +45,11 @@ void alloc_collect(cadence_t cadence) {
   if (cadence == CADENCE_FORCED) purge_all();
   else purge_due();
   thread_leave(self);
+}
+
+COLD void alloc_collect_by_count(long every) {
+  thread_t* const self = thread_self;
+  if (self != NULL && load_relaxed(&self->heartbeat) % (uint64_t)every == 0) alloc_collect(CADENCE_NORMAL);
 }
 
 size_t memory_trim(void) {

@@ -3,14 +3,11 @@
 #include "core/options.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/atomics.h"
 #include "base/bits.h"
-#include "base/compiler.h"
 #include "os/process.h"
 
 #define OPTION(id, value, unit, older, meaning, unused) \
@@ -108,10 +105,7 @@ _Static_assert(sizeof(table) / sizeof(table[0]) == _mi_option_last, "a row for e
 
 enum { NAMES = 4, NAME_LONGEST = 40 };
 
-#define VALUE_UNREAD LONG_MIN
-
-/* Stored plus one flag: zero, as the process starts, must mean unread. */
-static _Atomic(long) values[_mi_option_last]; /* atomic: value ^ VALUE_UNREAD */
+_Atomic(long) option_values[_mi_option_last];
 static atomic_u32_t chosen[_mi_option_last];  /* atomic: 1: set by the environment or the program */
 
 const option_info_t* option_info(mi_option_t option) {
@@ -229,14 +223,10 @@ setting_t option_parse_entry(const char* entry) {
   return setting;
 }
 
-static long load_value(mi_option_t option) {
-  return load_acquire(&values[option]) ^ VALUE_UNREAD;
-}
-
 /* The first of several entries counts, and a value that the program has set meanwhile stays. */
 static bool store_unread(mi_option_t option, long value) {
   long expected = VALUE_UNREAD ^ VALUE_UNREAD;
-  return cas_strong_acq_rel(&values[option], &expected, value ^ VALUE_UNREAD);
+  return cas_strong_acq_rel(&option_values[option], &expected, value ^ VALUE_UNREAD);
 }
 
 static void apply_entry(const char* entry) {
@@ -249,35 +239,30 @@ static COLD void read_environment(void) {
   for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) store_unread((mi_option_t)i, table[i].initial);
 }
 
-long option_get(mi_option_t option) {
-  if (!is_option(option)) return 0;
-  if (unlikely(load_value(option) == VALUE_UNREAD)) read_environment();
-  return load_value(option);
+long option_read(mi_option_t option) {
+  read_environment();
+  return load_acquire(&option_values[option]) ^ VALUE_UNREAD;
 }
 
 bool option_chosen(mi_option_t option) {
   return load_relaxed(&chosen[option]) != 0;
 }
 
-bool option_enabled(mi_option_t option) {
-  return option_get(option) != 0;
-}
-
 EXPORT long mi_option_get(mi_option_t option) {
-  return option_get(option);
+  return is_option(option) ? option_get(option) : 0;
 }
 
 EXPORT bool mi_option_is_enabled(mi_option_t option) {
-  return option_enabled(option);
+  return mi_option_get(option) != 0;
 }
 
 EXPORT long mi_option_get_clamp(mi_option_t option, long min, long max) {
-  const long value = option_get(option);
+  const long value = mi_option_get(option);
   return value < min ? min : value > max ? max : value;
 }
 
 EXPORT size_t mi_option_get_size(mi_option_t option) {
-  const long value = option_get(option);
+  const long value = mi_option_get(option);
   if (value <= 0) return 0;
   const size_t factor = is_option(option) && table[option].unit == UNIT_KIB ? KiB : 1;
   return (size_t)value > SIZE_MAX / factor ? SIZE_MAX : (size_t)value * factor;
@@ -285,7 +270,7 @@ EXPORT size_t mi_option_get_size(mi_option_t option) {
 
 static void set_value(mi_option_t option, long value) {
   if (value == VALUE_UNREAD) value++;
-  store_release(&values[option], value ^ VALUE_UNREAD);
+  store_release(&option_values[option], value ^ VALUE_UNREAD);
 }
 
 EXPORT void mi_option_set(mi_option_t option, long value) {

@@ -7,6 +7,10 @@
 #ifndef CORE_OPTIONS_H
 #define CORE_OPTIONS_H
 
+#include <limits.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
 #include "base/config.h"
 #include "mimalloc.h"
 
@@ -31,9 +35,21 @@ typedef struct option_info_s {
 /* The table's row; option < _mi_option_last. */
 const option_info_t* option_info(mi_option_t option);
 
-/* The current value.  Anybody may call this at any time, from the first instruction of the process on. */
-long option_get(mi_option_t option);
-bool option_enabled(mi_option_t option);
+#define VALUE_UNREAD LONG_MIN
+
+/* Stored plus one flag: zero, as the process starts, must mean unread. */
+extern _Atomic(long) option_values[]; /* atomic: value ^ VALUE_UNREAD */
+long option_read(mi_option_t option);
+
+/* The current value; option < _mi_option_last.  Anybody may call this at any time, from the first instruction
+   of the process on. */
+static inline long option_get(mi_option_t option) {
+  const long value = load_acquire(&option_values[option]) ^ VALUE_UNREAD;
+  return likely(value != VALUE_UNREAD) ? value : option_read(option);
+}
+static inline bool option_enabled(mi_option_t option) {
+  return option_get(option) != 0;
+}
 
 /* ---- for printing ---- */
 

@@ -46,8 +46,14 @@ static struct {
 } state;
 
 long purge_delay(void) {
-  const long delay = mi_option_get_clamp(mi_option_purge_delay, -1, INT32_MAX);
-  return delay <= 0 ? delay : delay * mi_option_get_clamp(mi_option_arena_purge_mult, 0, INT16_MAX);
+  const long delay = option_get(mi_option_purge_delay);
+  const long times = option_get(mi_option_arena_purge_mult);
+  if (delay <= 0 || times == 1) return delay;
+  return delay < INT32_MAX ? delay * mi_option_get_clamp(mi_option_arena_purge_mult, 0, INT16_MAX) : delay;
+}
+
+static bool is_never(void) {
+  return option_get(mi_option_purge_delay) < 0;
 }
 
 unsigned purge_level(void) {
@@ -58,10 +64,9 @@ unsigned purge_level(void) {
 }
 
 bool purge_at_once(size_t slices) {
-  const long delay = purge_delay();
-  const size_t big = mi_option_get_size(mi_option_arena_purge_immediate_size);
-  if (delay < 0) return false;
-  return (delay == 0 && slices >> purge_level() != 0) || (big > 0 && slices >= div_up(big, SLICE_SIZE));
+  const long big = option_get(mi_option_arena_purge_immediate_size);
+  if (big > 0 && slices >= div_up((size_t)big, SLICE_SIZE / KiB)) return !is_never();
+  return unlikely(purge_delay() == 0) && slices >> purge_level() != 0;
 }
 
 void purge_set_mode(purge_mode_t mode) {
@@ -226,7 +231,7 @@ static size_t budget(void) {
 }
 
 void purge_over_budget(size_t slices) {
-  if (!is_inline() || purge_delay() < 0) return;
+  if (!is_inline() || is_never()) return;
   const size_t dirty = (size_t)load_relaxed(&memory_counters.dirty) / SLICE_SIZE;
   const size_t allowed = budget();
   if (dirty <= allowed) return;
@@ -264,7 +269,7 @@ static void begin_drain(void) {
 }
 
 void purge_due(void) {
-  if (!is_inline() || load_relaxed(&memory_counters.dirty) == 0 || purge_delay() < 0) return;
+  if (!is_inline() || load_relaxed(&memory_counters.dirty) == 0 || is_never()) return;
   const uint64_t now = os_now_ms();
   if (load_relaxed(&state.cursor) == 0) {
     if (now < load_relaxed(&state.due)) return;

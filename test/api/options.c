@@ -269,6 +269,7 @@ static int act(const char* what) {
   } else if (strcmp(what, "busy") == 0) {
     mi_free(mi_malloc(1));
     mi_options_print_out(discard, NULL);
+    mi_stats_print_out(discard, NULL); /* and so it is linked from a plain archive */
     const pid_t child = fork();
     mi_free(mi_malloc(100000));
     if (child != 0) waitpid(child, NULL, 0);
