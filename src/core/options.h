@@ -51,10 +51,10 @@ static inline bool option_enabled(mi_option_t option) {
   return option_get(option) != 0;
 }
 
-/* ---- for printing ---- */
-
 /* The option was set by the environment or the program; option < _mi_option_last. */
 bool option_chosen(mi_option_t option);
+
+/* ---- for printing ---- */
 
 /* What an entry MIMALLOC_NAME=value of the environment says. */
 #define OPTIONS_PREFIX "MIMALLOC_"
