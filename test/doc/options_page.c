@@ -38,15 +38,16 @@ static const char start[] =
     "\n"
     "Names in the environment may be in upper or lower case. A value is\n"
     "\n"
-    "- `1`, `TRUE`, `YES`, `ON` or nothing for 1, and `0`, `FALSE`, `NO` or `OFF` for 0, in upper or lower case;\n"
+    "- `1`, `TRUE`, `YES`, `ON` or nothing for 1, and `0`, `FALSE`, `NO` or `OFF` for 0, in any case;\n"
     "- or a number, decimal or after `0x`, with a sign if need be;\n"
-    "- for options in bytes or KiB a number of **bytes**, or a number with `K`, `M`, `G` or `T`, which `B` or `iB`\n"
-    "  may follow: `64K`, `64KB` and `64KiB` are 65536 bytes. Below zero is zero. What is held in KiB is rounded up:\n"
-    "  `MIMALLOC_ARENA_RESERVE=1000` is 1 KiB, and `mi_option_get` says 1. `mi_option_set` takes KiB there.\n"
+    "- for options in bytes or KiB a number of **bytes**, or a number with `K`, `M`, `G` or `T`, which `B`\n"
+    "  or `iB` may follow: `64K`, `64KB` and `64KiB` are 65536 bytes. Below zero is zero. What is held in KiB\n"
+    "  is rounded up: `MIMALLOC_ARENA_RESERVE=1000` is 1 KiB, and `mi_option_get` says 1; `mi_option_set`\n"
+    "  takes KiB there.\n"
     "\n"
-    "An unknown name and a bad value are told on stderr, once in a process, with the nearest name there is, and\n"
-    "change nothing. The first of several settings counts. A process with elevated privileges (setuid) reads no\n"
-    "environment.\n";
+    "An unknown name and a bad value are told on stderr, once in a process, with the nearest name there is,\n"
+    "and change nothing. The first of several settings counts. A process with elevated privileges (setuid)\n"
+    "reads no environment.\n";
 
 static char page[65536];
 static size_t used;
@@ -110,8 +111,8 @@ static void put_page(void) {
     put_default((mi_option_t)i);
     put(" | %s | %s |\n", units[info->unit], info->meaning);
   }
-  put("\n## Accepted without effect\n\n| variable, other names | default | what it is for | why it has none |\n"
-      "|---|---|---|---|\n");
+  put("\n## Accepted without effect\n\n"
+      "| variable, other names | default | what it is for | why it has none |\n|---|---|---|---|\n");
   for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) {
     const option_info_t* const info = option_info((mi_option_t)i);
     if (info->unused == NULL || is_deprecated(info)) continue;
@@ -141,7 +142,7 @@ int main(int argc, char** argv) {
   const size_t size = fread(there, 1, sizeof(there), file);
   fclose(file);
   if (size == used && memcmp(there, page, used) == 0) return 0;
-  fprintf(stderr, "%s is not what the table of options says; make it anew: %s %s --write\n", argv[1], argv[0],
-          argv[1]);
+  fprintf(stderr, "%s is not what the table of options says; to make it anew: %s %s --write\n", argv[1],
+          argv[0], argv[1]);
   return 1;
 }
