@@ -105,7 +105,7 @@ _Static_assert(sizeof(table) / sizeof(table[0]) == _mi_option_last, "a row for e
 
 enum { NAMES = 4, NAME_LONGEST = 40 };
 
-_Atomic(long) option_values[_mi_option_last];
+option_value_t option_values[_mi_option_last];
 static atomic_u32_t chosen[_mi_option_last];  /* atomic: 1: set by the environment or the program */
 
 const option_info_t* option_info(mi_option_t option) {

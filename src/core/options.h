@@ -37,8 +37,9 @@ const option_info_t* option_info(mi_option_t option);
 
 #define VALUE_UNREAD LONG_MIN
 
-/* Stored plus one flag: zero, as the process starts, must mean unread. */
-extern _Atomic(long) option_values[]; /* atomic: value ^ VALUE_UNREAD */
+/* Atomic: value ^ VALUE_UNREAD, because zero, as the process starts, must mean unread. */
+typedef _Atomic(long) option_value_t;
+extern HIDDEN option_value_t option_values[];
 long option_read(mi_option_t option);
 
 /* The current value; option < _mi_option_last.  Anybody may call this at any time, from the first instruction
