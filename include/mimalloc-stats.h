@@ -20,14 +20,13 @@
    The figures of one heap (mi_heap_stats_get) differ in this: of its pages only `current` is known (`total`
    and `peak` are 0), its peaks are bounded by those of the process, and what belongs to no heap is 0.
 
-   Always 0, because there is no such thing in this allocator or nobody counts it: reset and reset_calls
-   (memory is purged, not reset), page_committed (pages are committed whole), malloc_requested (sizes asked
-   for are not kept), malloc_guarded_count, arena_count, arena_rollback_count, arena_purges,
-   pages_extended, pages_retire, page_searches, page_searches_count, all segments, pages_os_abandoned,
-   pages_os_allocated, pages_reclaim_on_alloc, pages_reclaim_on_free, pages_reabandon_full,
-   pages_unabandon_busy_wait, pages_unown_cas_retry, heaps_delete_wait, pages_stat_updates,
-   pages_stat_update_count, profile_samples, chunk_bins, and the reserved fields. Of pages_abandoned only
-   `current` is known. */
+   Always 0, because there is no such thing in this allocator or nobody counts it: page_committed (pages
+   are committed whole), malloc_requested (sizes asked for are not kept), malloc_guarded_count,
+   arena_count, arena_rollback_count, arena_purges, pages_extended, pages_retire, page_searches,
+   page_searches_count, all segments, pages_os_abandoned, pages_os_allocated, pages_reclaim_on_alloc,
+   pages_reclaim_on_free, pages_reabandon_full, pages_unabandon_busy_wait, pages_unown_cas_retry,
+   heaps_delete_wait, pages_stat_updates, pages_stat_update_count, profile_samples, chunk_bins, and the
+   reserved fields. Of pages_abandoned only `current` is known. */
 #ifndef MIMALLOC_STATS_H
 #define MIMALLOC_STATS_H
 
@@ -58,7 +57,7 @@ typedef struct mi_stat_counter_s {
   MI_STAT_COUNT(pages)                       /* pages in use, big blocks included */                   \
   MI_STAT_COUNT(reserved)                    /* bytes of addresses */                                  \
   MI_STAT_COUNT(committed)                   /* bytes in pages; total: ever made writable */           \
-  MI_STAT_COUNTER(reset)                     /* 0 */                                                   \
+  MI_STAT_COUNTER(reset)                     /* bytes the system may take; purge_decommits 0 */        \
   MI_STAT_COUNTER(purged)                    /* bytes given back to the system */                      \
   MI_STAT_COUNT(page_committed)              /* 0 */                                                   \
   MI_STAT_COUNT(pages_abandoned)             /* pages without an owner */                              \
@@ -70,7 +69,7 @@ typedef struct mi_stat_counter_s {
   MI_STAT_COUNTER(malloc_requested)          /* 0 */                                                   \
   MI_STAT_COUNTER(mmap_calls)                /* calls that map memory */                               \
   MI_STAT_COUNTER(commit_calls)              /* calls that make memory usable */                       \
-  MI_STAT_COUNTER(reset_calls)               /* 0 */                                                   \
+  MI_STAT_COUNTER(reset_calls)               /* calls that allow it to */                              \
   MI_STAT_COUNTER(purge_calls)               /* calls that give memory back */                         \
   MI_STAT_COUNTER(arena_count)               /* 0 */                                                   \
   MI_STAT_COUNTER(malloc_guarded_count)      /* 0 */                                                   \

@@ -768,10 +768,10 @@ mi_decl_export void mi_debug_show_arenas(void) mi_attr_noexcept;
 /* ---- options ----------------------------------------------------------------------------------------- */
 
 /* Each can be set by environment variable MIMALLOC_<NAME> before the program starts (name and value in any
-   case): 1, true, yes, on or nothing for true; 0, false, no, off; a number; sizes with a suffix K, M, G or
-   T, optionally followed by B or iB.  A process that runs with privileges of its own (setuid) ignores the
-   environment. mi_options_print shows all with their values and says which ones this allocator has no use
-   for. The numbers are part of the binary interface. */
+   case): 1, true, yes, on or nothing for true; 0, false, no, off; a number; sizes in bytes, or with a suffix
+   K, M, G or T, optionally followed by B or iB.  A process that runs with privileges of its own (setuid)
+   ignores the environment.  mi_options_print shows all with their values and says which ones this allocator
+   has no use for; doc/options.md lists them.  The numbers are part of the binary interface. */
 typedef enum mi_option_e {
   mi_option_show_errors,
   mi_option_show_stats,
