@@ -82,7 +82,7 @@ typedef struct page_queue_s {
 /* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c). */
 typedef struct sparse_s {
   uint32_t first, count; /* a ring; notes of pages that were used again since are stale */
-  uint32_t notes[SPARSE_NOTES]; /* slice numbers */
+  uint32_t notes[SPARSE_NOTES]; /* slice numbers, and more */
 } sparse_t;
 
 struct mi_theap_s {
@@ -171,7 +171,7 @@ uintptr_t part_tag(const heap_part_t* part, const page_t* page);
 void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */
 void page_note_thinner(page_t* page); /* and when half of that has gone */
 void part_note_sparse(heap_part_t* part, page_t* page);
-void part_forget_note(heap_part_t* part, page_t* page); /* the page leaves, or serves again */
+void page_forget_note(page_t* page);  /* the page leaves, or serves again */
 void part_make_holes(heap_part_t* part, page_t* page);
 
 /* ---- remote and delayed frees (heap/delayed.c) ---- */

@@ -46,7 +46,7 @@ void part_set_current(heap_part_t* part, unsigned bin, page_t* page) {
 static void enqueue(heap_part_t* part, page_t* page) { queue_append(&part->queues[page->bin], page); }
 
 static void dequeue(heap_part_t* part, page_t* page) {
-  part_forget_note(part, page);
+  page_forget_note(page);
   queue_remove(&part->queues[page->bin], page);
   if (part->current[page->bin] == page) part_set_current(part, page->bin, NULL);
 }
@@ -110,7 +110,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
       if (page == NULL) return NULL;
     }
     part->pages_looked_at++;
-    part_forget_note(part, page);
+    page_forget_note(page);
     if (page_refill(page)) {
       if (load_relaxed(&page->owner_tag) != part_tag(part, page))
         store_relaxed(&page->owner_tag, part_tag(part, page));

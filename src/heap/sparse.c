@@ -21,54 +21,65 @@
 
 enum {
   FLOOR_SHARE = 8,      /* a page is sparse when this part of its blocks lives, ... */
-  WATCH_MIN = 16,       /* ... if it has so many blocks */
+  WATCH_MIN = 16,       /* ... if it has so many blocks, ... */
+  WATCH_SIZE = 256,     /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
   ALLOWED_MIN = 64,     /* slices of noted pages in the process: 4 MiB */
+  NOTE_NUMBERS = 256,   /* a note is the slice's number and one that tells it from older notes of the page */
 };
+
+_Static_assert(WINDOW_SLICES * NOTE_NUMBERS <= (UINT64_C(1) << 32), "a note is one word");
 
 static atomic_u64_t noted; /* slices of noted pages, of all parts */
 
 void page_watch(page_t* page) {
   const size_t floor = min_size(page->reserved / FLOOR_SHARE, page->slices * (SLICE_SIZE / os_page_size()));
-  const bool wanted = page->reserved >= WATCH_MIN && page->bin != BIN_TINY && page_used(page) > 2 * floor;
+  const bool wanted = page->reserved >= WATCH_MIN && page->stride >= WATCH_SIZE && page_used(page) > 2 * floor;
   page_set_floor(page, wanted ? floor : 0);
 }
 
 void page_note_thinner(page_t* page) { page_set_floor(page, page_used(page) / 2); }
 
-static bool is_noted_by(const heap_part_t* part, page_t* page) {
-  /* The tag first: it says that the rest is ours to read. */
-  return (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == part->tag &&
-         load_relaxed(&page->part) == (uintptr_t)part && (page->flags & PAGE_NOTED) != 0;
+/* The page of a note, unless that is stale.  The tag first: it says that the rest is ours to read. */
+static page_t* noted_page(const heap_part_t* part, uint32_t note) {
+  page_t* const page = page_at(note / NOTE_NUMBERS);
+  if ((load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) != part->tag) return NULL;
+  if (load_relaxed(&page->part) != (uintptr_t)part || (page->flags & PAGE_NOTED) == 0) return NULL;
+  return page->note == note % NOTE_NUMBERS ? page : NULL;
 }
 
-void part_forget_note(heap_part_t* part, page_t* page) {
+void page_forget_note(page_t* page) {
   if ((page->flags & PAGE_NOTED) == 0) return;
   page->flags &= (uint8_t)~PAGE_NOTED;
   counter_subtract(&noted, page->slices);
 }
 
 void part_make_holes(heap_part_t* part, page_t* page) {
-  part_forget_note(part, page);
+  page_forget_note(page);
   page_make_holes(page);
   store_relaxed(&page->owner_tag, part_tag(part, page));
 }
 
-static void take_oldest(heap_part_t* part) {
+/* The page of the oldest note, which is taken off, or NULL. */
+static page_t* take_oldest(heap_part_t* part) {
   sparse_t* const sparse = &part->sparse;
-  page_t* const page = page_at(sparse->notes[sparse->first % SPARSE_NOTES]);
-  sparse->first++;
+  page_t* const page = noted_page(part, sparse->notes[sparse->first++ % SPARSE_NOTES]);
   sparse->count--;
-  if (is_noted_by(part, page)) part_make_holes(part, page);
+  if (page != NULL) page_forget_note(page);
+  return page;
 }
 
 void part_note_sparse(heap_part_t* part, page_t* page) {
   sparse_t* const sparse = &part->sparse;
   if (purge_delay() < 0 || segment_arena(page_slice(page) / SEGMENT_SLICES) != NULL) return;
-  if (sparse->count == SPARSE_NOTES) take_oldest(part);
-  sparse->notes[(sparse->first + sparse->count) % SPARSE_NOTES] = (uint32_t)page_slice(page);
-  sparse->count++;
+  if (sparse->count == SPARSE_NOTES) take_oldest(part); /* it keeps its memory */
+  page->note = (uint8_t)((sparse->first + sparse->count) % NOTE_NUMBERS);
+  sparse->notes[(sparse->first + sparse->count++) % SPARSE_NOTES] =
+      (uint32_t)page_slice(page) * NOTE_NUMBERS + page->note;
   counter_add(&noted, page->slices);
   page->flags |= PAGE_NOTED;
   const size_t allowed = ALLOWED_MIN + purge_boost();
-  while (load_relaxed(&noted) > allowed && sparse->count > 0) take_oldest(part);
+  while (load_relaxed(&noted) > allowed && sparse->count > 0) {
+    page_t* const oldest = take_oldest(part);
+    if (oldest != NULL) part_make_holes(part, oldest);
+  }
 }

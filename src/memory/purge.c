@@ -28,7 +28,9 @@ enum {
   VISIT_SLICES = 16,        /* 1 MiB */
   BUDGET_SLICES = 24,       /* 1.5 MiB, or ... */
   BUDGET_CLAIMED_SHARE = 16, /* ... this part of the claimed memory */
-  BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds */
+  BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds to what is free, ... */
+  BOOST_HOLES = 4096,       /* ... and to what is free inside nearly empty pages */
+  BOOST_GAIN = 4,           /* slices added for each that was needed again */
   SOON = 10,                /* purge delays within which a reuse counts as one */
 };
 
@@ -221,7 +223,7 @@ void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
   if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
   const size_t boost = load_relaxed(&state.boost);
   store_relaxed(&state.boost,
-                min_size(boost + purged, BOOST_SLICES)); /* a hint: a lost update does no harm */
+                min_size(boost + BOOST_GAIN * purged, BOOST_HOLES)); /* a hint: a lost update does no harm */
   store_relaxed(&state.boost_time, now);
 }
 
@@ -245,7 +247,8 @@ size_t purge_boost(void) { return load_relaxed(&state.boost); }
 
 static size_t budget(void) {
   const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;
-  return max_size(BUDGET_SLICES, claimed / BUDGET_CLAIMED_SHARE) + load_relaxed(&state.boost);
+  const size_t boost = min_size(load_relaxed(&state.boost), BOOST_SLICES);
+  return max_size(BUDGET_SLICES, claimed / BUDGET_CLAIMED_SHARE) + boost;
 }
 
 void purge_over_budget(size_t slices) {

@@ -70,7 +70,10 @@ struct page_s {
   uint16_t reserved;       /* const: blocks that fit */
   uint8_t bin;             /* const */
   uint8_t flags;           /* owner: page_flag_t */
-  uint8_t retire_left;     /* owner: cadences until a retired page is released */
+  union {
+    uint8_t retire_left;   /* owner, page without live blocks: cadences until it is released */
+    uint8_t note;          /* owner, page that is noted: see heap/sparse.c */
+  };
   uint8_t slices;          /* const: 0 for a single */
   uint64_t bound;          /* owner: see page_set_capacity */
   uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
