@@ -24,7 +24,7 @@ enum {
   WATCH_MIN = 16,       /* ... if it has so many blocks, ... */
   WATCH_SIZE = 256,     /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
   ALLOWED_MIN = 64,     /* slices of noted pages in the process: 4 MiB */
-  NOTE_NUMBERS = 256,   /* a note is the slice's number and one that tells it from older notes of the page */
+  NOTE_NUMBERS = 255,   /* a note is the slice's number and one that tells it from older notes of the page */
 };
 
 _Static_assert(WINDOW_SLICES * NOTE_NUMBERS <= (UINT64_C(1) << 32), "a note is one word");

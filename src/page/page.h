@@ -72,7 +72,7 @@ struct page_s {
   uint8_t flags;           /* owner: page_flag_t */
   union {
     uint8_t retire_left;   /* owner, page without live blocks: cadences until it is released */
-    uint8_t note;          /* owner, page that is noted: see heap/sparse.c */
+    uint8_t note;          /* owner, page that is noted: see heap/sparse.c; never IDLE_MARK of heap/idle.c */
   };
   uint8_t slices;          /* const: 0 for a single */
   uint64_t bound;          /* owner: see page_set_capacity */

@@ -2,11 +2,11 @@
 /* Memory goes back when a program falls idle: after a burst is freed, and 2 s without any call, little is
    resident.  Arguments: `burst` (one thread, 186 MB), `storm` (four threads that exchange blocks and
    exit), `storm-sleep` (they stay, asleep), `other-frees` (186 MB of small blocks, all freed by a thread that
-   never allocates and stays, asleep), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
+   never allocates and stays, asleep), `scatter` (one block in twenty lives on), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
    anything else within twice that). */
 #include "stress/support.h"
 
-enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB };
+enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB, BURST_LIMIT = 4 * MIB };
 
 static _Atomic(void*) slots[SLOTS];
 
@@ -102,6 +102,29 @@ static void other_frees(void) {
   while (atomic_load(&all_freed) == 0) sleep_ms(1);
 }
 
+/* ---------- a few blocks of each page live on ---------- */
+
+enum { SCATTERED = 300000 };
+
+static void scatter(void) {
+  static void* blocks[SCATTERED];
+  uint64_t random = 23;
+  for (int i = 0; i < SCATTERED; i++) {
+    const size_t size = i % 6 < 3 ? 512 : i % 6 < 5 ? 1024 : 2048;
+    blocks[i] = t_malloc(size);
+    CHECK(blocks[i] != NULL, "out of memory");
+    memset(blocks[i], 1, size);
+  }
+  const size_t peak = rss_bytes();
+  for (int i = 0; i < SCATTERED; i++) {
+    if (random_below(&random, 20) != 0) t_free(blocks[i]);
+  }
+  sleep_ms(1000);
+  const size_t idle = rss_bytes();
+  printf("at the peak %zu KiB, idle %zu KiB: %zu %% given back\n", peak / KIB, idle / KIB, 100 - idle * 100 / peak);
+  CHECK(idle <= peak * 32 / 100, "less than 68 %% of the peak were given back");
+}
+
 static void idle_below(size_t limit) {
   const size_t before = rss_bytes();
   sleep_ms(2000);
@@ -129,13 +152,15 @@ int main(int argc, char** argv) {
     pthread_mutex_lock(&forever);
     run_storm(strcmp(mode, "storm") == 0 ? &storm : &storm_then_sleep);
     idle_below(IDLE_LIMIT);
+  } else if (strcmp(mode, "scatter") == 0) {
+    scatter();
   } else if (strcmp(mode, "other-frees") == 0) {
     pthread_mutex_lock(&forever);
     other_frees();
     idle_below(IDLE_LIMIT);
   } else {
     burst(186 * 1000 * (size_t)1000);
-    idle_below(IDLE_LIMIT);
+    idle_below(BURST_LIMIT);
   }
   return 0;
 }

@@ -80,6 +80,19 @@ static void double_free_after_others(void) {
   t_free(blocks[0]);
 }
 
+/* Long ago: the memory of the block has gone back to the system, while others of its page live. */
+static void double_free_in_hole(void) {
+  enum { BLOCKS = 6400 };
+  static void* blocks[BLOCKS];
+  for (int i = 0; i < BLOCKS; i++) blocks[i] = block_of(1000);
+  for (int i = 0; i < BLOCKS; i++) {
+    if (i % 20 != 0) t_free(blocks[i]);
+  }
+  t_collect();
+  t_free(named(blocks[BLOCKS / 2 + 10]));
+  for (int i = 0; i < BLOCKS; i += 20) t_free(blocks[i]);
+}
+
 static void double_free_by_realloc(void) {
   void* other = block_of(100);
   void* p = named(block_of(100));
@@ -188,6 +201,7 @@ static const misuse_t misuses[] = {
   MISUSE(double_free_small), MISUSE(double_free_tiny), MISUSE(double_free_medium), MISUSE(double_free_large),
   MISUSE(double_free_huge), MISUSE(double_free_other_thread), MISUSE(double_free_both_other_threads),
   MISUSE(double_free_own_after_other_thread), MISUSE(double_free_after_others),
+  MISUSE(double_free_in_hole),
   MISUSE(double_free_by_realloc),
   MISUSE(double_free_after_realloc), MISUSE(interior_small), MISUSE(interior_medium), MISUSE(interior_large),
   MISUSE(interior_huge), MISUSE(interior_huge_near), MISUSE(misaligned_small), MISUSE(misaligned_large),
