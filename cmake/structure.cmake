@@ -8,7 +8,7 @@ if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
   endforeach()
   foreach(check calls cycles)
     mi_ctest(structure ${check} LABELS quick
-      COMMAND ${checker} ${check} --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
+      COMMAND ${checker} ${check} --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-parts.dir)
   endforeach()
   mi_ctest(structure selftest LABELS quick
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/test-checks --compiler ${CMAKE_C_COMPILER})
