@@ -71,7 +71,7 @@ install: build ## install library, headers, CMake package and pkg-config file in
 	@cmake --install $(RELEASE) --prefix $(PREFIX)
 
 deb: ## a Debian package in build/deb, which takes the place of mimalloc's own
-	@tools/install-deps build test
+	@tools/install-deps build package
 	@cmake -S . -B build/deb -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr -DMI_BUILD_TESTS=OFF >/dev/null
 	@cmake --build build/deb -- -j $(CORES)
 	@cd build/deb && cpack -G DEB

@@ -12,8 +12,8 @@ set(CPACK_PACKAGE_VERSION ${MI_RELEASE})
 set(CPACK_PACKAGE_VENDOR "the maintainers of ${MI_PACKAGE_NAME}")
 set(CPACK_PACKAGE_CONTACT "${CPACK_PACKAGE_VENDOR} <root@localhost>" CACHE STRING "Who makes the package")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "general-purpose memory allocator with the interface of mimalloc")
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "A replacement of malloc, by preloading or linking, and a library that is called by\
- name.\nA program or package made for mimalloc ${PROJECT_VERSION} works with it unchanged.")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "A replacement of malloc, by preloading or linking, and a library that is\
+ called by name.\nA program or package made for mimalloc ${PROJECT_VERSION} works with it unchanged.")
 set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)

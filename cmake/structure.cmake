@@ -3,7 +3,7 @@
 
 set(checker ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/check-structure --root ${PROJECT_SOURCE_DIR})
 if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
-  foreach(check includes lines columns functions conditionals names words)
+  foreach(check includes lines columns licenses functions conditionals names words)
     mi_ctest(structure ${check} LABELS quick COMMAND ${checker} ${check})
   endforeach()
   foreach(check calls cycles)

@@ -50,8 +50,9 @@ static dlopen_t* next_dlopen(void) {
   return (dlopen_t*)function;
 }
 
-/* Our own file in the place of the C library's name; a path is left alone. */
-static const char* served_by(const char* file) {
+/* Our own file in the place of the C library's name; a path is left alone.  Not inlined: its variable would
+   stand in the way of the jump. */
+static NOINLINE const char* served_by(const char* file) {
   Dl_info self;
   if (file == NULL || strcmp(file, "libc.so.6") != 0) return file;
   return dladdr((const void*)(uintptr_t)&served_by, &self) != 0 ? self.dli_fname : file;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// mimalloc-new-delete.h beside the system's malloc: new and delete are the library's, in each of their forms, also
-// those that the C++ library calls; malloc is not.
+// mimalloc-new-delete.h beside the system's malloc: new and delete are the library's, in each of their forms,
+// also those that the C++ library calls; malloc is not.
 #include <mimalloc-new-delete.h>
 
 #include <cstdio>

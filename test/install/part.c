@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A part of a program that allocates in every usual way.  MADE and FREED are the names of its two functions. */
+/* A part of a program that allocates in every usual way.  MADE and FREED are the names of its two
+   functions. */
 #include "part.h"
 
 #include <malloc.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One source, two libraries of a program, in C or in C++: one part is compiled with mimalloc-override.h, the other
-   without. */
+/* One source, two libraries of a program, in C or in C++: one part is compiled with mimalloc-override.h, the
+   other without. */
 #ifndef PART_H
 #define PART_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of two libraries: what the one with mimalloc-override.h allocates is ours, what the other allocates is the
-   system's, and each frees its own. */
+/* A program of two libraries: what the one with mimalloc-override.h allocates is ours, what the other
+   allocates is the system's, and each frees its own. */
 #include <mimalloc.h>
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// A program that names nothing of the library and calls no function that allocates by its own name: the C library
-// allocates for it.  That block is the library's when its malloc has taken the place of the other.
+// A program that names nothing of the library and calls no function that allocates by its own name: the C
+// library allocates for it.  That block is the library's when its malloc has taken the place of the other.
 #include <stdio.h>
 
 extern "C" bool mi_is_in_heap_region(const void* p) __attribute__((weak));
