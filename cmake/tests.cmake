@@ -132,4 +132,4 @@ foreach(set ${MI_TEST_SETS})
   endif()
 endforeach()
 
-include(structure)
+include(cmake/structure.cmake)
