@@ -46,7 +46,7 @@ typedef struct abandoned_s {
   atomic_u64_t head;  /* version << 32 | slice index + 1 */
   atomic_u32_t count; /* entries, roughly */
   atomic_u32_t empty; /* entries whose page has no live block, roughly */
-  atomic_u32_t quiet; /* 0: nothing was freed since the scavenger cared for them; else its looks since then */
+  atomic_u32_t quiet; /* 0: nothing was freed since the scavenger cared for them; else its looks since */
 } abandoned_t;
 
 /* Blocks handed out, per bin by pages that have gone (what pages still there have handed out is read off
@@ -79,7 +79,8 @@ typedef struct page_queue_s {
   size_t count;
 } page_queue_t;
 
-/* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c). */
+/* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c).
+ */
 typedef struct sparse_s {
   uint32_t first, count; /* a ring; notes of pages that were used again since are stale */
   uint32_t notes[SPARSE_NOTES]; /* slice numbers, and more */
@@ -165,7 +166,9 @@ void part_forget(heap_part_t* part);       /* the heap was destroyed: the pages 
 bool part_is_valid(const heap_part_t* part);
 
 /* The tag of a page that the part owns and has in a queue. */
-uintptr_t part_tag(const heap_part_t* part, const page_t* page);
+static inline uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
+  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | (page->holed != 0 ? CARE_HOLES : 0);
+}
 
 /* ---- nearly empty pages (heap/sparse.c; owner) ---- */
 void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */
@@ -210,8 +213,8 @@ page_t* abandoned_claim(heap_t* heap, unsigned bin);   /* NULL: none */
 void abandoned_note_empty(heap_t* heap, unsigned bin); /* a linked page has lost its last block */
 /* release the empty ones, forward those of a deleted heap */
 void abandoned_sweep(heap_t* heap, collect_t what);
-/* Anybody has freed into such pages, or abandoned some; and the scavenger: give back what has been free inside
-   them for a while. */
+/* Anybody has freed into such pages, or abandoned some; and the scavenger: give back what has been free
+   inside them for a while. */
 void abandoned_note_frees(heap_t* heap, unsigned bin);
 void abandoned_tidy(heap_t* heap);
 void abandoned_unlink_all(heap_t* heap);               /* destroy: forget all entries */

@@ -51,10 +51,6 @@ static void dequeue(heap_part_t* part, page_t* page) {
   if (part->current[page->bin] == page) part_set_current(part, page->bin, NULL);
 }
 
-uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
-  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | (page->holed != 0 ? CARE_HOLES : 0);
-}
-
 void part_attach(heap_part_t* part, page_t* page) {
   check(page_is_valid(page));
   store_relaxed(&page->part, (uintptr_t)part);

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Nearly empty pages: their free memory goes back to the OS while a few blocks live on (page/holes.c).
+/* Nearly empty pages: their free memory goes back to the OS while a few blocks live on (page/holes.h).
 
    A page that was full, or came to the part with many live blocks, is watched: the free that leaves an eighth
    of its blocks, or one for each OS page if that is less, and then each that halves what is left, is told of
    (page->floor).  With more, few OS pages would be free throughout.  The page goes to the end of
    its queue, so that allocation fills the others first, and is noted.  When the notes cover more than is
-   allowed, the oldest page of the part gets holes.  Memory that was given back and needed again soon raises what
-   is allowed (memory/purge.c).
+   allowed, the oldest page of the part gets holes.  Memory that was given back and needed again soon raises
+   what is allowed (memory/purge.c).
 
      in use --page_watch; part_page_thinned--> noted --part_page_chosen--> in use
      noted  --its note is the oldest of too many--> with holes --part_page_chosen, filled one by one--> in use
 
-   While it has holes the page's tag has a care flag: frees take the slow path, where a block of a hole is known
-   to be free.  Noted pages are like others, so nobody but the owner can make their holes: a thread that falls
-   asleep keeps what is allowed. */
+   While it has holes the page's tag has a care flag: frees take the slow path, where a block of a hole is
+   known to be free.  Noted pages are like others, so nobody but the owner can make their holes: a thread that
+   falls asleep keeps what is allowed. */
 #include "heap/heap.h"
 #include "memory/arena.h"
 #include "memory/purge.h"
 #include "os/os.h"
 
 enum {
-  FLOOR_SHARE = 8,      /* a page is sparse when this part of its blocks lives, ... */
-  WATCH_MIN = 16,       /* ... if it has so many blocks, ... */
-  WATCH_SIZE = 256,     /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
-  ALLOWED_MIN = 64,     /* slices of noted pages in the process: 4 MiB */
-  NOTE_NUMBERS = 255,   /* a note is the slice's number and one that tells it from older notes of the page */
+  FLOOR_SHARE = 8,    /* a page is sparse when this part of its blocks lives, ... */
+  WATCH_MIN = 16,     /* ... if it has so many blocks, ... */
+  WATCH_SIZE = 256,   /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
+  ALLOWED_MIN = 64,   /* slices of noted pages in the process: 4 MiB */
+  NOTE_NUMBERS = 255, /* a note is the slice's number and one that tells it from older notes of the page */
 };
 
 _Static_assert(WINDOW_SLICES * NOTE_NUMBERS <= (UINT64_C(1) << 32), "a note is one word");
@@ -33,7 +33,8 @@ static atomic_u64_t noted; /* slices of noted pages, of all parts */
 
 void page_watch(page_t* page) {
   const size_t floor = min_size(page->reserved / FLOOR_SHARE, page->slices * (SLICE_SIZE / os_page_size()));
-  const bool wanted = page->reserved >= WATCH_MIN && page->stride >= WATCH_SIZE && page_used(page) > 2 * floor;
+  const bool wanted =
+      page->reserved >= WATCH_MIN && page->stride >= WATCH_SIZE && page_used(page) > 2 * floor;
   page_set_floor(page, wanted ? floor : 0);
 }
 

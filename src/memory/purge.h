@@ -46,7 +46,7 @@ void purge_over_budget(size_t slices);
 /* A claim took `dirty` dirty slices and `purged` that were purged at `time`. */
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time);
 
-/* ---- for holes in pages (page/holes.c) ---- */
+/* ---- for holes in pages (page/holes.h) ---- */
 
 /* Memory inside these slices, which belong to one page, has been given back; and: it is needed again. */
 void purge_note_holes(size_t slice, size_t count);

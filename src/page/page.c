@@ -72,11 +72,6 @@ static size_t settled_capacity(const page_t* page) {
   return load_settled(&((page_t*)(uintptr_t)page)->capacity);
 }
 
-void page_note_reused(page_t* page, size_t count) {
-  page->filled += count;
-  page->flags &= (uint8_t)~(PAGE_CARVED | PAGE_FRESH_ZERO);
-}
-
 void page_collect_remote(page_t* page) {
   if (page->free != NULL && page->local_free != NULL) return;
   uint32_t count;

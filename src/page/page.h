@@ -14,7 +14,7 @@
      P5  an abandoned page has local_free == NULL and owner_tag == TAG_ABANDONED
      P6  filled - L(free) blocks have been handed out in this life of the page: allocation pops from free,
          and whatever else changes its length counts so in filled
-     P7  holed is the number of carved blocks that overlap a hole (page/holes.c); they are on no list
+     P7  holed is the number of carved blocks that overlap a hole (page/holes.h); they are on no list
    Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
@@ -62,7 +62,7 @@ struct page_s {
   block_t* free;           /* owner: allocation pops here, nothing else does */
   block_t* local_free;     /* owner: the owner's frees */
   uint64_t reciprocal;     /* const: floor(2^64 / stride) + 1, see page_set_capacity */
-  uint16_t used;           /* owner: blocks that are not in free or local_free and not holed, less `floor` */
+  uint16_t used;           /* owner: blocks not in free or local_free and not holed, less `floor` */
   uint16_t floor;          /* owner: the free that leaves so many in use is told of by used == 0, too */
   uint16_t holed;          /* owner: see P7 */
   uint16_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
@@ -88,7 +88,7 @@ struct page_s {
     uint64_t filled;      /* else, owner: see P6 */
   };
   atomic_u16_t linked;           /* atomic: see heap/abandon.c */
-  atomic_u16_t holes;            /* atomic, of every slice of the page: see page/holes.c; written by the owner */
+  atomic_u16_t holes;            /* atomic, of every slice of the page: see page/holes.h; by the owner */
   atomic_u32_t abandoned_next;   /* atomic: slice index + 1 of the next page in the abandoned stack */
 };
 
@@ -202,12 +202,15 @@ bool page_refill(page_t* page);
 void page_collect_remote(page_t* page);
 
 /* `count` blocks that were used before have joined free. */
-void page_note_reused(page_t* page, size_t count);
+static inline void page_note_reused(page_t* page, size_t count) {
+  page->filled += count;
+  page->flags &= (uint8_t)~(PAGE_CARVED | PAGE_FRESH_ZERO);
+}
 
 /* Append local_free to free (walks free; used where no cadence follows: abandon, visit, count). */
 void page_merge_lists(page_t* page);
 
-/* ---- holes (page/holes.c) ---- */
+/* ---- holes (page/holes.h) ---- */
 
 /* Owner: give back the memory of OS pages in which nothing lives; returns the bytes. */
 size_t page_make_holes(page_t* page);

@@ -2,8 +2,8 @@
 /* Memory goes back when a program falls idle: after a burst is freed, and 2 s without any call, little is
    resident.  Arguments: `burst` (one thread, 186 MB), `storm` (four threads that exchange blocks and
    exit), `storm-sleep` (they stay, asleep), `other-frees` (186 MB of small blocks, all freed by a thread that
-   never allocates and stays, asleep), `scatter` (one block in twenty lives on), or `delay N` (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never,
-   anything else within twice that). */
+   never allocates and stays, asleep), `scatter` (one block in twenty lives on), or `delay N`
+   (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never, anything else within twice that). */
 #include "stress/support.h"
 
 enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB, BURST_LIMIT = 4 * MIB };
@@ -121,7 +121,8 @@ static void scatter(void) {
   }
   sleep_ms(1000);
   const size_t idle = rss_bytes();
-  printf("at the peak %zu KiB, idle %zu KiB: %zu %% given back\n", peak / KIB, idle / KIB, 100 - idle * 100 / peak);
+  printf("at the peak %zu KiB, idle %zu KiB: %zu %% given back\n", peak / KIB, idle / KIB,
+         100 - idle * 100 / peak);
   CHECK(idle <= peak * 32 / 100, "less than 68 %% of the peak were given back");
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Holes in pages: which OS pages go, that no live block is touched, that the blocks come back one hole at a time,
-   and that everybody who asks about a block of a hole hears that it is free. */
+/* Holes in pages: which OS pages go, that no live block is touched, that the blocks come back one hole at a
+   time, and that everybody who asks about a block of a hole hears that it is free. */
 #include "unit/page_support.h"
 
 #include <sys/mman.h>
@@ -73,7 +73,8 @@ static void what_is_free_goes_and_what_lives_stays(void** unused) {
     assert_true(page_is_valid(page));
     for (size_t i = 0; i < page->reserved; i++) {
       assert_true(!live[i] || (holds(page, i, size) && !page_block_is_holed(page, test_block(page, i))));
-      assert_true(live[i] || page_block_is_holed(page, test_block(page, i)) != lists_block(page, test_block(page, i)));
+      assert_true(live[i] ||
+                  page_block_is_holed(page, test_block(page, i)) != lists_block(page, test_block(page, i)));
     }
     assert_int_equal(page_make_holes(page), 0); /* nothing more to give */
     drop_test_page(page);
@@ -95,7 +96,8 @@ static void blocks_come_back_hole_by_hole(void** unused) {
       while (page->free != NULL) memset(page_pop(page), 0xEE, size);
       assert_int_equal(resident_bytes(page), resident);
       assert_true(page_refill(page));
-      assert_true(resident_bytes(page) <= resident + div_up(size, os_page_size()) * os_page_size() + 2 * os_page_size());
+      assert_true(resident_bytes(page) <=
+                  resident + div_up(size, os_page_size()) * os_page_size() + 2 * os_page_size());
     }
     while (page_refill(page)) {
       while (page->free != NULL) memset(page_pop(page), 0xEE, size);
