@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The replaceable operators new and delete of C++, from mimalloc.  Include this in ONE source file of a
    program; it defines them for the whole program.  Needless where malloc is replaced by linking or
-   preloading the library.  No delete is inlined: a compiler that saw mi_free in its place would take it for
-   the wrong way to free what new gave. */
+   preloading the library. */
 #ifndef MIMALLOC_NEW_DELETE_H
 #define MIMALLOC_NEW_DELETE_H
 
@@ -23,24 +22,24 @@ void* operator new(std::size_t size, const std::nothrow_t&) mi_attr_noexcept {
 void* operator new[](std::size_t size, const std::nothrow_t&) mi_attr_noexcept {
   return mi_new_nothrow(size);
 }
-mi_decl_noinline void operator delete(void* p) mi_attr_noexcept {
+void operator delete(void* p) mi_attr_noexcept {
   mi_free(p);
 }
-mi_decl_noinline void operator delete[](void* p) mi_attr_noexcept {
+void operator delete[](void* p) mi_attr_noexcept {
   mi_free(p);
 }
-mi_decl_noinline void operator delete(void* p, const std::nothrow_t&) mi_attr_noexcept {
+void operator delete(void* p, const std::nothrow_t&) mi_attr_noexcept {
   mi_free(p);
 }
-mi_decl_noinline void operator delete[](void* p, const std::nothrow_t&) mi_attr_noexcept {
+void operator delete[](void* p, const std::nothrow_t&) mi_attr_noexcept {
   mi_free(p);
 }
 
 #if __cplusplus >= 201402L
-mi_decl_noinline void operator delete(void* p, std::size_t size) noexcept {
+void operator delete(void* p, std::size_t size) noexcept {
   mi_free_size(p, size);
 }
-mi_decl_noinline void operator delete[](void* p, std::size_t size) noexcept {
+void operator delete[](void* p, std::size_t size) noexcept {
   mi_free_size(p, size);
 }
 #endif
@@ -58,22 +57,22 @@ void* operator new(std::size_t size, std::align_val_t alignment, const std::noth
 void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return mi_new_aligned_nothrow(size, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete(void* p, std::align_val_t alignment) noexcept {
+void operator delete(void* p, std::align_val_t alignment) noexcept {
   mi_free_aligned(p, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete[](void* p, std::align_val_t alignment) noexcept {
+void operator delete[](void* p, std::align_val_t alignment) noexcept {
   mi_free_aligned(p, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete(void* p, std::size_t size, std::align_val_t alignment) noexcept {
+void operator delete(void* p, std::size_t size, std::align_val_t alignment) noexcept {
   mi_free_size_aligned(p, size, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete[](void* p, std::size_t size, std::align_val_t alignment) noexcept {
+void operator delete[](void* p, std::size_t size, std::align_val_t alignment) noexcept {
   mi_free_size_aligned(p, size, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete(void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+void operator delete(void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   mi_free_aligned(p, static_cast<std::size_t>(alignment));
 }
-mi_decl_noinline void operator delete[](void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+void operator delete[](void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   mi_free_aligned(p, static_cast<std::size_t>(alignment));
 }
 #endif

@@ -47,7 +47,6 @@
 #if defined(__GNUC__)
 #define mi_decl_export __attribute__((visibility("default")))
 #define mi_decl_restrict
-#define mi_decl_noinline            __attribute__((__noinline__))
 #define mi_attr_malloc              __attribute__((__malloc__))
 #define mi_attr_alloc_size(s)       __attribute__((__alloc_size__(s)))
 #define mi_attr_alloc_size2(s1, s2) __attribute__((__alloc_size__(s1, s2)))
@@ -56,7 +55,6 @@
 #else
 #define mi_decl_export
 #define mi_decl_restrict
-#define mi_decl_noinline
 #define mi_attr_malloc
 #define mi_attr_alloc_size(s)
 #define mi_attr_alloc_size2(s1, s2)
