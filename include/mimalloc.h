@@ -73,45 +73,36 @@ extern "C" {
 
 /* Who takes blocks back, and as which argument: so gcc finds those that go to the wrong function, ours or
    another's (-Wmismatched-dealloc, part of -Wall).  All functions that return blocks must know all of these,
-   which are declared first therefore.  They are the usual ones, for each costs compile time; a function that
+   which are declared twice therefore.  They are the usual ones, for each costs compile time; a function that
    is not among them takes any block unchecked, as mi_cfree must, for it is asked about the blocks of others.
    The results of mi_new and its kin are unchecked: operator delete may free them too. */
-struct mi_heap_s;
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
-#define mi_attr_takers(take)                                                                                 \
-  take(void, mi_free, 1, (void*)) take(void, mi_ufree, 1, (void*, size_t*))                                  \
-      take(void, mi_free_size, 1, (void*, size_t)) take(void, mi_free_aligned, 1, (void*, size_t))           \
-          take(void, mi_free_size_aligned, 1, (void*, size_t, size_t)) take(void, mi_free_small, 1, (void*)) \
-              take(void, mi_free_small_nonnull, 1, (void*)) take(void, mi_free_small_local, 1, (void*))      \
-                  take(void, mi_free_small_local_nonnull, 1, (void*)) take(                                  \
-                      void*, mi_realloc, 1, (void*, size_t)) take(void*, mi_reallocf, 1, (void*, size_t))    \
-                      take(void*, mi_reallocn, 1, (void*, size_t, size_t))                                   \
-                          take(void*, mi_reallocarray, 1, (void*, size_t, size_t))                           \
-                              take(void*, mi_rezalloc, 1, (void*, size_t))                                   \
-                                  take(void*, mi_recalloc, 1, (void*, size_t, size_t))                       \
-                                      take(void*, mi_urealloc, 1, (void*, size_t, size_t*, size_t*))         \
-                                          take(void*, mi_realloc_aligned, 1, (void*, size_t, size_t))        \
-                                              take(void*, mi_realloc_aligned_at, 1,                          \
-                                                   (void*, size_t, size_t, size_t))                          \
-                                                  take(void*, mi_heap_realloc, 2,                            \
-                                                       (struct mi_heap_s*, void*, size_t))                   \
-                                                      take(void*, mi_heap_reallocn, 2,                       \
-                                                           (struct mi_heap_s*, void*, size_t, size_t))       \
-                                                          take(void*, mi_heap_reallocf, 2,                   \
-                                                               (struct mi_heap_s*, void*, size_t))
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+#define mi_attr_takers(take)                                                                              \
+  take(void, mi_free, 1, (void*)) take(void, mi_ufree, 1, (void*, size_t*))                               \
+  take(void, mi_free_size, 1, (void*, size_t)) take(void, mi_free_aligned, 1, (void*, size_t))            \
+  take(void, mi_free_size_aligned, 1, (void*, size_t, size_t)) take(void, mi_free_small, 1, (void*))      \
+  take(void, mi_free_small_nonnull, 1, (void*)) take(void, mi_free_small_local, 1, (void*))               \
+  take(void, mi_free_small_local_nonnull, 1, (void*)) take(void*, mi_realloc, 1, (void*, size_t))         \
+  take(void*, mi_reallocf, 1, (void*, size_t)) take(void*, mi_reallocn, 1, (void*, size_t, size_t))       \
+  take(void*, mi_reallocarray, 1, (void*, size_t, size_t)) take(void*, mi_rezalloc, 1, (void*, size_t))   \
+  take(void*, mi_recalloc, 1, (void*, size_t, size_t)) take(void*, mi_urealloc, 1, (void*, size_t,        \
+  size_t*, size_t*)) take(void*, mi_realloc_aligned, 1, (void*, size_t, size_t))                          \
+  take(void*, mi_heap_realloc, 2, (struct mi_heap_s*, void*, size_t))                                     \
+  take(void*, mi_heap_reallocf, 2, (struct mi_heap_s*, void*, size_t))
 #define mi_attr_taker(type, name, argument, parameters)         , __malloc__(name, argument)
-#define mi_attr_declare_taker(type, name, argument, parameters) type name parameters mi_attr_noexcept;
-mi_attr_takers(mi_attr_declare_taker)
-#define mi_attr_freed_by_us __attribute__((__visibility__("default") mi_attr_takers(mi_attr_taker)))
+#define mi_attr_declare_taker(type, name, argument, parameters) ; type name parameters mi_attr_noexcept
+struct mi_heap_s mi_attr_takers(mi_attr_declare_taker);
+#define mi_attr_freed_by_us __attribute__((mi_attr_takers(mi_attr_taker)))
 #else
 #define mi_attr_freed_by_us
 #endif
 
-    /* ---- the standard functions --------------------------------------------------------------------------
-     */
+/* ---- the standard functions -------------------------------------------------------------------------- */
 
-    /* A block of at least `size` bytes, contents undefined. */
-    mi_decl_fresh void* mi_malloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+/* A block of at least `size` bytes, contents undefined. */
+mi_decl_fresh void* mi_malloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
 
 /* A block of `count * size` bytes, all zero. */
 mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
@@ -1012,4 +1003,7 @@ template <class T> using mi_heap_destroy_stl_allocator = mi_stl_heap_allocator<T
 #define MI_HAS_HEAP_STL_ALLOCATOR 1
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#pragma GCC diagnostic pop
+#endif
 #endif
