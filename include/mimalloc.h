@@ -890,7 +890,6 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 /* ---- the standard containers of C++ ------------------------------------------------------------------ */
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
-#include <memory>
 #include <new>
 #include <type_traits>
 
@@ -899,7 +898,6 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 template <class T> struct mi_stl_types {
   typedef T value_type;
   typedef T* pointer;
-  typedef const T* const_pointer;
   typedef std::size_t size_type;
   typedef std::ptrdiff_t difference_type;
   typedef std::true_type propagate_on_container_copy_assignment;
@@ -941,44 +939,63 @@ public:
   typedef std::false_type is_always_equal;
   template <class U> struct rebind { typedef mi_stl_heap_allocator<U, end> other; };
 
-  mi_stl_heap_allocator() : heap(fresh_heap(), end) {}
-  mi_stl_heap_allocator(mi_heap_t* given) noexcept : heap(std::shared_ptr<void>(), given) {}
-  mi_stl_heap_allocator(const mi_stl_heap_allocator&) noexcept = default;
-  mi_stl_heap_allocator& operator=(const mi_stl_heap_allocator&) noexcept = default;
-  template <class U>
-  mi_stl_heap_allocator(const mi_stl_heap_allocator<U, end>& other) noexcept : heap(other.heap) {}
+  mi_stl_heap_allocator() {
+    for (;; out_of_memory()) {
+      users = mi_malloc_tp(size_t);
+      heap = users != nullptr ? mi_heap_new() : nullptr;
+      if (heap != nullptr) break;
+      mi_free(users);
+    }
+    *users = 1;
+  }
+  mi_stl_heap_allocator(mi_heap_t* given) noexcept : heap(given), users(nullptr) {}
+  mi_stl_heap_allocator(const mi_stl_heap_allocator& other) noexcept
+      : heap(other.heap), users(one_more(other.users)) {}
+  template <class U> mi_stl_heap_allocator(const mi_stl_heap_allocator<U, end>& other) noexcept
+      : heap(other.heap), users(one_more(other.users)) {}
+  ~mi_stl_heap_allocator() { one_less(); }
+  mi_stl_heap_allocator& operator=(const mi_stl_heap_allocator& other) noexcept {
+    size_t* const shared = one_more(other.users); /* first: other may be this one */
+    one_less();
+    heap = other.heap;
+    users = shared;
+    return *this;
+  }
   mi_stl_heap_allocator select_on_container_copy_construction() const noexcept { return *this; }
 
   mi_decl_nodiscard T* allocate(size_t count, const void* = nullptr) {
     if (alignof(T) <= 2 * sizeof(void*) || count > SIZE_MAX / sizeof(T)) {
-      return static_cast<T*>(mi_heap_alloc_new_n(heap.get(), count, sizeof(T)));
+      return static_cast<T*>(mi_heap_alloc_new_n(heap, count, sizeof(T)));
     }
     for (;; out_of_memory()) {
-      void* const p = mi_heap_malloc_aligned(heap.get(), count * sizeof(T), alignof(T));
+      void* const p = mi_heap_malloc_aligned(heap, count * sizeof(T), alignof(T));
       if (p != nullptr) return static_cast<T*>(p);
     }
   }
   void deallocate(T* p, size_t = 0) noexcept {
     if (end != mi_heap_destroy) mi_free(p);
   }
-  void collect(bool force) noexcept { mi_heap_collect(heap.get(), force); }
+  void collect(bool force) noexcept { mi_heap_collect(heap, force); }
   template <class U> bool is_equal(const mi_stl_heap_allocator<U, end>& other) const noexcept {
     return heap == other.heap;
   }
 
 private:
   template <class U, void (*)(mi_heap_t*)> friend class mi_stl_heap_allocator;
-  std::shared_ptr<mi_heap_t> heap;
+  mi_heap_t* heap;
+  size_t* users; /* the number of copies; NULL when the heap is the program's */
 
-  static mi_heap_t* fresh_heap() {
-    for (;; out_of_memory()) {
-      mi_heap_t* const fresh = mi_heap_new();
-      if (fresh != nullptr) return fresh;
-    }
+  static size_t* one_more(size_t* users) noexcept {
+    if (users != nullptr) __atomic_add_fetch(users, 1, __ATOMIC_RELAXED);
+    return users;
+  }
+  void one_less() noexcept {
+    if (users == nullptr || __atomic_sub_fetch(users, 1, __ATOMIC_ACQ_REL) != 0) return;
+    end(heap);
+    mi_free(users);
   }
   static void out_of_memory() { /* what operator new does then: the handler, and another try; or the end */
-    const std::new_handler handler = std::get_new_handler();
-    if (handler != nullptr) return handler();
+    if (std::get_new_handler() != nullptr) return std::get_new_handler()();
 #if defined(__cpp_exceptions)
     throw std::bad_alloc();
 #else
