@@ -941,7 +941,7 @@ public:
 
   mi_stl_heap_allocator() {
     for (;; out_of_memory()) {
-      users = mi_malloc_tp(size_t);
+      users = mi_heap_malloc_tp(size_t, mi_heap_main());
       heap = users != nullptr ? mi_heap_new() : nullptr;
       if (heap != nullptr) break;
       mi_free(users);
