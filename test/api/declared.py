@@ -16,7 +16,8 @@ HEADERS = ["mimalloc.h", "mimalloc-stats.h"]
 MACRO_HEADERS = [*HEADERS, "mimalloc-override.h"]
 INLINE = {"mi_stats_header_init", "mi_stats_init"}  # need no library
 # Those that do not promise C++ to throw nothing.
-THROWING = re.compile(r"mi_(heap_|theap_alloc_|heap_alloc_)?new(_n|_aligned|_realloc|_reallocn)?|mi_stats_(header_)?init|mi_option_\w+")
+THROWING = re.compile(r"mi_(heap_|theap_alloc_|heap_alloc_)?new(_n|_aligned|_realloc|_reallocn)?"
+                      r"|mi_stats_(header_)?init|mi_option_\w+")
 NEVER = {"mi_heap_new"}
 # Macros for the headers' own declarations.
 OWN = re.compile(r"MIMALLOC_\w+|mi_(attr|decl)_\w+|mi_cdecl|MI_STAT_COUNT(ER)?|MI_STAT_FIELDS")
