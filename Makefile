@@ -16,7 +16,7 @@ FUZZ_SECONDS      ?= 600
 FOREIGN_PACKAGES := libmimalloc3 libmimalloc-dev mold jaq luametatex libc6 libgcc-s1 libzstd1 zlib1g
 
 .DEFAULT_GOAL := build
-.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick install clean help
+.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick doc install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -27,7 +27,7 @@ run: build ## run a program on the system's malloc and on ours: make run CMD="re
 	@tools/run --lib $(LIBRARY) -- $(CMD)
 
 test: ## install what is missing, build every configuration, run every test
-	@tools/install-deps build test programs
+	@tools/install-deps build test programs doc
 	@tools/fetch-peers --unpack $(FOREIGN_PACKAGES) >/dev/null || true
 	@tools/test-all $(if $(ARGS),-- $(ARGS))
 
@@ -40,22 +40,32 @@ fuzz: ## fuzz the interface with libFuzzer for FUZZ_SECONDS (600); keeps its cor
 	@tools/install-deps build test
 	@tools/fuzz $(FUZZ_SECONDS)
 
-bench: build ## benchmarks against the system's malloc and other allocators
-	@tools/install-deps bench
-	@bench/run --library $(LIBRARY)
+bench: build ## benchmarks against the system's malloc and others, and real programs (hours); PEERS=name=path adds
+	@tools/install-deps bench programs
+	@bench/run --library $(LIBRARY) --calls --instructions --programs full --json build/bench/result.json \
+		--markdown build/bench/result.md --plots build/bench/plots
+	@echo "bench: build/bench/result.md, result.json and plots/"
 	@$(MAKE) --no-print-directory bench-metadata
 
 bench-metadata: build ## what the allocator takes beside 1 GiB of blocks, against its bound
 	@cc -std=gnu11 -O2 -fno-builtin bench/metadata.c $(RELEASE)/libmimalloc.a -pthread -o $(RELEASE)/bench-metadata
 	@$(RELEASE)/bench-metadata 1024
 
-bench-quick: build ## the same, short
+bench-quick: build ## the workloads only, in five minutes
 	@tools/install-deps bench
-	@bench/run --quick --library $(LIBRARY)
+	@bench/run --quick --library $(LIBRARY) --json build/bench/quick.json --markdown build/bench/quick.md \
+		--plots build/bench/plots-quick
+	@echo "bench-quick: build/bench/quick.md, quick.json and plots-quick/"
 
 amalgamation: ## one mimalloc.c and the headers, to be dropped into a project, in build/amalgamation
 	@tools/amalgamate build/amalgamation
 	@echo "build/amalgamation: $$(ls build/amalgamation | tr '\n' ' ')"
+
+doc: ## the reference of every function and the pages of doc/, as HTML, in build/doc/html
+	@tools/install-deps doc
+	@mkdir -p build/doc
+	@doxygen doc/Doxyfile
+	@echo "build/doc/html/index.html: every function, the examples and the pages of doc/"
 
 install: build ## install library, headers, CMake package and pkg-config file into PREFIX (/usr/local)
 	@cmake --install $(RELEASE) --prefix $(PREFIX)

@@ -12,7 +12,9 @@
 
    Exit status 0: all nodes are freed, no callback was further from the last one than GAP_MAX operations, no
    callback freed more than BATCH nodes unless forced, and the longest pause of deferred dropping is less
-   than a SHORTER-th of the eager one's. */
+   than a SHORTER-th of the eager one's.
+
+   Shows: housekeeping, hooks, information */
 #include <mimalloc.h>
 #include <stdint.h>
 #include <stdio.h>

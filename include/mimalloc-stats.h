@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mimalloc-stats.h: statistics as numbers and as JSON; the layout is that of mimalloc 3.6 (version 6).
+/* Statistics as numbers and as JSON; the layout is that of mimalloc 3.6 (version 6).
 
    Counting costs the program nothing: live blocks and what was handed out are read off the allocator's own
    structures when somebody asks.  Each figure is exact when no other thread allocates or frees meanwhile;
@@ -9,25 +9,24 @@
    Sizes are usable sizes (mi_usable_size), not the sizes asked for.  Every memory figure counts bytes, every
    other one counts what its name says.
 
-     current  what there is now: exact
-     total    what there has been since the start, or since mi_stats_reset: exact.  A block that is resized
-              without moving counts once, what it grows by counts as bytes allocated
-     peak     of blocks and their bytes an upper bound: never below the highest value there was, and never
-              above what the pages in use at the busiest moment of each size had room for.  With pages of
-              64 KiB to 1 MiB the difference is less than one page per size and thread for a program that
-              only grows.  Of reserved, committed, threads, heaps, theaps and of pages of one size it is exact
+   - current: what there is now: exact
+   - total: what there has been since the start, or since mi_stats_reset: exact.  A block that is resized
+     without moving counts once, what it grows by counts as bytes allocated
+   - peak: of blocks and their bytes an upper bound: never below the highest value there was, and never above
+     what the pages in use at the busiest moment of each size had room for.  With pages of 64 KiB to 1 MiB the
+     difference is less than one page per size and thread for a program that only grows.  Of reserved,
+     committed, threads, heaps, theaps and of pages of one size it is exact
 
    The figures of one heap (mi_heap_stats_get) differ in this: of its pages only `current` is known (`total`
    and `peak` are 0), its peaks are bounded by those of the process, and what belongs to no heap is 0.
 
-   Always 0, because there is no such thing in this allocator or nobody counts it: reset and reset_calls
-   (memory is purged, not reset), page_committed (pages are committed whole), malloc_requested (sizes asked
-   for are not kept), malloc_guarded_count, arena_count, arena_rollback_count, arena_purges,
-   pages_extended, pages_retire, page_searches, page_searches_count, all segments, pages_os_abandoned,
-   pages_os_allocated, pages_reclaim_on_alloc, pages_reclaim_on_free, pages_reabandon_full,
-   pages_unabandon_busy_wait, pages_unown_cas_retry, heaps_delete_wait, pages_stat_updates,
-   pages_stat_update_count, profile_samples, chunk_bins, and the reserved fields. Of pages_abandoned only
-   `current` is known. */
+   Always 0, because there is no such thing in this allocator or nobody counts it: page_committed (pages
+   are committed whole), malloc_requested (sizes asked for are not kept), malloc_guarded_count,
+   arena_count, arena_rollback_count, arena_purges, pages_extended, pages_retire, page_searches,
+   page_searches_count, all segments, pages_os_abandoned, pages_os_allocated, pages_reclaim_on_alloc,
+   pages_reclaim_on_free, pages_reabandon_full, pages_unabandon_busy_wait, pages_unown_cas_retry,
+   heaps_delete_wait, pages_stat_updates, pages_stat_update_count, profile_samples, chunk_bins, and the
+   reserved fields. Of pages_abandoned only `current` is known. */
 #ifndef MIMALLOC_STATS_H
 #define MIMALLOC_STATS_H
 
@@ -36,66 +35,71 @@
 #include <stdint.h>
 #include <string.h>
 
+/* ---- statistics -------------------------------------------------------------------------------------- */
+
+/* The number of this layout of mi_stats_t. */
 #define MI_STAT_VERSION 6
 
+/* A figure that goes up and down. */
 typedef struct mi_stat_count_s {
-  int64_t total;
-  int64_t peak;
-  int64_t current;
+  int64_t total;   /* all there has been */
+  int64_t peak;    /* the most there has been at a time */
+  int64_t current; /* what there is now */
 } mi_stat_count_t;
 
+/* A figure that only grows. */
 typedef struct mi_stat_counter_s {
-  int64_t total;
+  int64_t total; /* all there has been */
 } mi_stat_counter_t;
 
 /* The fields in their order; define MI_STAT_COUNT(name) and MI_STAT_COUNTER(name) to walk over them. */
-#define MI_STAT_FIELDS()                                                                       \
-  MI_STAT_COUNT(pages)           /* in use, big blocks included */                             \
-  MI_STAT_COUNT(reserved)        /* addresses */                                               \
-  MI_STAT_COUNT(committed)       /* in pages; total: ever made writable */                     \
-  MI_STAT_COUNTER(reset)         /* 0 */                                                       \
-  MI_STAT_COUNTER(purged)        /* given back to the system */                                \
-  MI_STAT_COUNT(page_committed)  /* 0 */                                                       \
-  MI_STAT_COUNT(pages_abandoned) /* pages without an owner */                                  \
-  MI_STAT_COUNT(threads)                                                                       \
-  MI_STAT_COUNT(allocated)       /* malloc_normal and malloc_huge */                           \
-  MI_STAT_COUNTER(malloc_count)                                                                \
-  MI_STAT_COUNTER(free_count)                                                                  \
-  MI_STAT_COUNTER(freed)                                                                       \
-  MI_STAT_COUNTER(malloc_requested) /* 0 */                                                    \
-  MI_STAT_COUNTER(mmap_calls)                                                                  \
-  MI_STAT_COUNTER(commit_calls)                                                                \
-  MI_STAT_COUNTER(reset_calls) /* 0 */                                                         \
-  MI_STAT_COUNTER(purge_calls)                                                                 \
-  MI_STAT_COUNTER(arena_count)          /* 0, and so are those that follow, */                 \
-  MI_STAT_COUNTER(malloc_guarded_count)                                                        \
-  MI_STAT_COUNTER(arena_rollback_count)                                                        \
-  MI_STAT_COUNTER(arena_purges)                                                                \
-  MI_STAT_COUNTER(pages_extended)                                                              \
-  MI_STAT_COUNTER(pages_retire)                                                                \
-  MI_STAT_COUNTER(page_searches)                                                               \
-  MI_STAT_COUNTER(page_searches_count)                                                         \
-  MI_STAT_COUNT(segments)                                                                      \
-  MI_STAT_COUNT(segments_abandoned)                                                            \
-  MI_STAT_COUNT(segments_cache)                                                                \
-  MI_STAT_COUNT(_segments_reserved)                                                            \
-  MI_STAT_COUNT(heaps)  /* but these: heaps, the main one included, */                         \
-  MI_STAT_COUNT(theaps) /* and threads' parts of them (a forked child counts its parent's) */  \
-  MI_STAT_COUNT(pages_os_abandoned) /* 0 */                                                    \
-  MI_STAT_COUNT(pages_os_allocated)                                                            \
-  MI_STAT_COUNTER(pages_reclaim_on_alloc)                                                      \
-  MI_STAT_COUNTER(pages_reclaim_on_free)                                                       \
-  MI_STAT_COUNTER(pages_reabandon_full)                                                        \
-  MI_STAT_COUNTER(pages_unabandon_busy_wait)                                                   \
-  MI_STAT_COUNTER(pages_unown_cas_retry)                                                       \
-  MI_STAT_COUNTER(heaps_delete_wait)                                                           \
-  MI_STAT_COUNTER(pages_stat_updates)                                                          \
-  MI_STAT_COUNTER(pages_stat_update_count)                                                     \
-  MI_STAT_COUNTER(profile_samples)                                                             \
-  MI_STAT_COUNT(malloc_normal) /* bytes of blocks of the size classes */                       \
-  MI_STAT_COUNT(malloc_huge)   /* bytes of big blocks, each of its own size */                 \
-  MI_STAT_COUNTER(malloc_normal_count)                                                         \
-  MI_STAT_COUNTER(malloc_huge_count)
+#define MI_STAT_FIELDS()                                                                               \
+  MI_STAT_COUNT(pages)                       /* pages in use, big blocks included */                   \
+  MI_STAT_COUNT(reserved)                    /* bytes of addresses */                                  \
+  MI_STAT_COUNT(committed)                   /* bytes in pages; total: ever made writable */           \
+  MI_STAT_COUNTER(reset)                     /* bytes the system may take; purge_decommits 0 */        \
+  MI_STAT_COUNTER(purged)                    /* bytes given back to the system */                      \
+  MI_STAT_COUNT(page_committed)              /* 0 */                                                   \
+  MI_STAT_COUNT(pages_abandoned)             /* pages without an owner */                              \
+  MI_STAT_COUNT(threads)                     /* threads that allocate */                               \
+  MI_STAT_COUNT(allocated)                   /* bytes of blocks: malloc_normal and malloc_huge */      \
+  MI_STAT_COUNTER(malloc_count)              /* blocks allocated */                                    \
+  MI_STAT_COUNTER(free_count)                /* blocks freed */                                        \
+  MI_STAT_COUNTER(freed)                     /* bytes freed */                                         \
+  MI_STAT_COUNTER(malloc_requested)          /* 0 */                                                   \
+  MI_STAT_COUNTER(mmap_calls)                /* calls that map memory */                               \
+  MI_STAT_COUNTER(commit_calls)              /* calls that make memory usable */                       \
+  MI_STAT_COUNTER(reset_calls)               /* calls that allow it to */                              \
+  MI_STAT_COUNTER(purge_calls)               /* calls that give memory back */                         \
+  MI_STAT_COUNTER(arena_count)               /* 0 */                                                   \
+  MI_STAT_COUNTER(malloc_guarded_count)      /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_rollback_count)      /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_purges)              /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_extended)            /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_retire)              /* 0 */                                                   \
+  MI_STAT_COUNTER(page_searches)             /* 0 */                                                   \
+  MI_STAT_COUNTER(page_searches_count)       /* 0 */                                                   \
+  MI_STAT_COUNT(segments)                    /* 0 */                                                   \
+  MI_STAT_COUNT(segments_abandoned)          /* 0 */                                                   \
+  MI_STAT_COUNT(segments_cache)              /* 0 */                                                   \
+  MI_STAT_COUNT(_segments_reserved)          /* 0 */                                                   \
+  MI_STAT_COUNT(heaps)                       /* heaps, the main one included */                        \
+  MI_STAT_COUNT(theaps)                      /* threads' parts of heaps; a fork counts its parent's */ \
+  MI_STAT_COUNT(pages_os_abandoned)          /* 0 */                                                   \
+  MI_STAT_COUNT(pages_os_allocated)          /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reclaim_on_alloc)    /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reclaim_on_free)     /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reabandon_full)      /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_unabandon_busy_wait) /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_unown_cas_retry)     /* 0 */                                                   \
+  MI_STAT_COUNTER(heaps_delete_wait)         /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_stat_updates)        /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_stat_update_count)   /* 0 */                                                   \
+  MI_STAT_COUNTER(profile_samples)           /* 0 */                                                   \
+  MI_STAT_COUNT(malloc_normal)               /* bytes of blocks of the size classes */                 \
+  MI_STAT_COUNT(malloc_huge)                 /* bytes of big blocks, each of its own size */           \
+  MI_STAT_COUNTER(malloc_normal_count)       /* blocks of the size classes allocated */                \
+  MI_STAT_COUNTER(malloc_huge_count)         /* big blocks allocated */
 
 /* Kinds of chunks: only for the layout, chunk_bins is 0 here. */
 typedef enum mi_chunkbin_e {
@@ -108,21 +112,23 @@ typedef enum mi_chunkbin_e {
   MI_CBIN_COUNT
 } mi_chunkbin_t;
 
-/* The number of the last bin, that of the big blocks. */
+/* The number of the last bin, that of big blocks. */
 #define MI_BIN_HUGE (73U)
 
+/* What a field is in mi_stats_t; undefined again behind it. */
 #define MI_STAT_COUNT(stat)   mi_stat_count_t stat;
 #define MI_STAT_COUNTER(stat) mi_stat_counter_t stat;
 
+/* All figures; mi_stats_init makes one ready.  What each counts is said at MI_STAT_FIELDS. */
 typedef struct mi_stats_s {
   size_t size;    /* sizeof(mi_stats_t) and ... */
   size_t version; /* ... MI_STAT_VERSION of the program's header: how the library knows the layout */
   MI_STAT_FIELDS()
-  mi_stat_count_t _stat_reserved[4];
-  mi_stat_counter_t _stat_counter_reserved[4];
+  mi_stat_count_t _stat_reserved[4];            /* 0 */
+  mi_stat_counter_t _stat_counter_reserved[4];  /* 0 */
   mi_stat_count_t malloc_bins[MI_BIN_HUGE + 1]; /* blocks of each size class (mi_stats_get_bin_size) */
   mi_stat_count_t page_bins[MI_BIN_HUGE + 1];   /* pages of each */
-  mi_stat_count_t chunk_bins[MI_CBIN_COUNT];
+  mi_stat_count_t chunk_bins[MI_CBIN_COUNT];    /* 0 */
 } mi_stats_t;
 
 #undef MI_STAT_COUNT

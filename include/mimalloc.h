@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mimalloc.h: the public interface of the allocator, compatible in source and binary with mimalloc 3.6.
+/* The public interface of the allocator, compatible in source and binary with mimalloc 3.6.
 
    What holds for every function unless its own comment says otherwise:
    - Sizes, alignments and counts are in bytes or elements; nothing is rounded by the caller.
@@ -12,7 +12,10 @@
    - Any thread may call any function, and any thread may resize or free any block.  Nothing waits for a lock.
    - Freeing NULL does nothing.  A pointer this allocator did not hand out, or that is free already, is a
      misuse: one line on stderr, then abort (or with MIMALLOC_CONTINUE_ON_ERROR=1, the call is ignored).
-   - Functions prefixed mi_heap_ take their memory from the heap given; they are else the same.  */
+     Where malloc is replaced, blocks of the malloc behind ours are no misuse: they are handed on to it.
+   - Functions prefixed mi_heap_ take their memory from the heap given; they are else the same.
+   - What is said to be as another function has the same rules for sizes, failure and errno.  What differs
+     from ISO C, POSIX or mimalloc 3.6 is said where it does; where nothing is said, nothing is known to. */
 #ifndef MIMALLOC_H
 #define MIMALLOC_H
 
@@ -104,23 +107,26 @@ struct mi_heap_s mi_attr_takers(mi_attr_declare_taker);
 /* A block of at least `size` bytes, contents undefined. */
 mi_decl_fresh void* mi_malloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
 
-/* A block of `count * size` bytes, all zero. */
+/* A block of `count * size` bytes, all zero.  A product of 0 is a size of 0. */
 mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(1, 2);
 
-/* Give block `p` the size `newsize`, in place where possible, else by moving its contents; the bytes up to
-   the smaller size are kept.  p NULL: mi_malloc(newsize).  newsize 0: a fresh smallest block, and p is
-   freed (ISO C's realloc may return NULL there; ours, in the replacement of malloc, does).  On failure p
-   stays valid and unchanged. */
+/* Give block `p` the size `newsize`: in place where that is possible and wastes less than half of the block,
+   else by moving its contents; the bytes up to the smaller size are kept, those behind are undefined.  The
+   result replaces p, which is freed when it differs.  p NULL: mi_malloc(newsize).  newsize 0: a fresh
+   smallest block, and p is freed (ISO C's realloc may return NULL there; ours, in the replacement of malloc,
+   does). On failure p stays valid and unchanged. */
 mi_decl_fresh void* mi_realloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
-/* p itself when it can hold newsize bytes where it is, else NULL and p unchanged; NULL for NULL. */
+/* p itself when its usable size is newsize or more, else NULL and p unchanged: a block never gets larger by
+   this.  NULL for NULL.  A refusal is no error: errno stays, and the error hook is not called. */
 mi_decl_result void* mi_expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
 /* Return a block of any function here to the allocator.  NULL: nothing happens. */
 mi_decl_export void mi_free(void* p) mi_attr_noexcept;
 
-/* A copy of the string s, or of its first n bytes at most (always terminated).  s NULL: NULL. */
+/* A copy of the string s, or of its first n bytes at most (always terminated).  s NULL: NULL, and errno
+   stays (the C library's crash there). */
 mi_decl_fresh char* mi_strdup(const char* s) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh char* mi_strndup(const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
 
@@ -130,6 +136,7 @@ mi_decl_result char* mi_realpath(const char* fname, char* resolved_name) mi_attr
 
 /* ---- extended functions ------------------------------------------------------------------------------ */
 
+/* The largest size of a small block: in words of sizeof(void*), and in bytes. */
 #define MI_SMALL_WSIZE_MAX 128
 #define MI_SMALL_SIZE_MAX  (MI_SMALL_WSIZE_MAX * sizeof(void*))
 
@@ -149,16 +156,18 @@ mi_decl_fresh void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_noex
 /* As mi_realloc, but p is freed also when it fails. */
 mi_decl_fresh void* mi_reallocf(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
-/* The bytes a program may use at p: at least what was asked for, all of it writable.  0 for NULL.  Compilers
-   know the size asked for only: with _FORTIFY_SOURCE=3 say mi_expand(p, mi_usable_size(p)) before using more.
- */
+/* The bytes a program may use at p: at least what was asked for, all of it writable.  0 for NULL.  Of what is
+   no block of ours: 0 and a warning, but where malloc is replaced, what the malloc behind ours answers for
+   its blocks, and a misuse for the rest.  Compilers know the size asked for only: with _FORTIFY_SOURCE=3 say
+   mi_expand(p, mi_usable_size(p)) before using more. */
 mi_decl_result size_t mi_usable_size(const void* p) mi_attr_noexcept;
 
-/* The usable size a block of `size` bytes would have; `size` itself when no such block can exist. */
+/* The usable size that a block of `size` bytes gets from mi_malloc; `size` itself when no such block can
+   exist. */
 mi_decl_result size_t mi_good_size(size_t size) mi_attr_noexcept;
 
-/* Free a block whose size or alignment the caller knows: as allocated, or the size given to realloc.  In
-   this version the knowledge is not needed and not checked. */
+/* Free a block whose size or alignment the caller knows: as allocated, or the size given to realloc.  NULL:
+   nothing happens.  In this version the knowledge is not needed and not checked. */
 mi_decl_export void mi_free_size(void* p, size_t size) mi_attr_noexcept;
 mi_decl_export void mi_free_size_aligned(void* p, size_t size, size_t alignment) mi_attr_noexcept;
 mi_decl_export void mi_free_aligned(void* p, size_t alignment) mi_attr_noexcept;
@@ -177,9 +186,10 @@ mi_decl_fresh void* mi_wmalloc_small(size_t wsize) mi_attr_noexcept mi_attr_mall
 mi_decl_fresh void* mi_wzalloc_small(size_t wsize) mi_attr_noexcept mi_attr_malloc;
 mi_decl_result size_t mi_wsize_from_size(size_t size) mi_attr_noexcept mi_attr_const;
 
-/* The same functions, telling also the usable size of the block made (`block_size`), freed, or resized
-   (before: `block_size_pre`, after: `block_size_post`).  Each of these pointers may be NULL; 0 is stored
-   where there is no block.  All bytes told may be used, so compilers are not told the size asked for. */
+/* The functions of that name without u, telling also the usable size in bytes of the block made
+   (`block_size`), freed, or resized (before: `block_size_pre`, after: `block_size_post`).  Each of these
+   pointers may be NULL; 0 is stored where there is no block: after a failure, and for NULL.  All bytes told
+   may be used, so compilers are not told the size asked for. */
 mi_decl_fresh void* mi_umalloc(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_ucalloc(size_t count, size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre,
@@ -196,9 +206,12 @@ mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
 
 /* ---- aligned allocation ------------------------------------------------------------------------------ */
 
-/* As the functions without _aligned, at an address that is a multiple of `alignment`; of _at, one where
-   p + offset is.  alignment 0 or not a power of two: NULL and errno EINVAL.  The size need not be a
-   multiple of the alignment.  mi_free frees these blocks too; mi_realloc may lose the alignment. */
+/* As the functions without _aligned, at an address that is a multiple of `alignment` (bytes); of _at, one
+   where p + offset is.  alignment 0 or not a power of two: NULL and errno EINVAL.  Every alignment goes with
+   every offset up to PTRDIFF_MAX (mimalloc refuses offsets at large alignments); above: NULL, ENOMEM.  The
+   size need not be a multiple of the alignment.  mi_free frees these blocks too; mi_realloc may lose the
+   alignment.  The reallocs keep p where it is if it happens to be so aligned, and is large enough; the
+   alignment need not be that of the block before. */
 mi_decl_fresh void* mi_malloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(1) mi_attr_alloc_align(2);
 mi_decl_fresh void* mi_malloc_aligned_at(size_t size, size_t alignment,
@@ -220,9 +233,9 @@ mi_decl_fresh void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignm
 
 /* ---- resizing zero-initialised blocks ---------------------------------------------------------------- */
 
-/* As mi_realloc, and what the block grows by is zero.  Only for NULL and for blocks that came zeroed from
-   this allocator and were resized by nothing but these functions: the bytes between the size last asked
-   for and the usable size are taken to be zero still. */
+/* As mi_realloc, and what the block grows by is zero.  p NULL: a zeroed block.  Only for NULL and for blocks
+   that came zeroed from this allocator and were resized by nothing but these functions: the bytes between the
+   size last asked for and the usable size are taken to be zero still.  So they must not be written. */
 mi_decl_fresh void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
@@ -238,24 +251,27 @@ mi_decl_fresh void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size
 
 /* ---- POSIX, Unix and Windows names ------------------------------------------------------------------- */
 
-/* Three names of mi_usable_size and one of mi_good_size; 0 for NULL. */
+/* Two names of mi_usable_size, 0 for NULL, and one of mi_good_size. */
 mi_decl_result size_t mi_malloc_size(const void* p) mi_attr_noexcept;
 mi_decl_result size_t mi_malloc_usable_size(const void* p) mi_attr_noexcept;
 mi_decl_result size_t mi_malloc_good_size(size_t size) mi_attr_noexcept;
 
-/* Free p and return true when it points into memory of this allocator; else (NULL too) return false. */
+/* Free p and return true when it points into memory of this allocator; else (NULL too) return false.  An
+   address in there that is no block is a misuse, as for mi_free. */
 mi_decl_export bool mi_cfree(void* p) mi_attr_noexcept;
 
 /* mi_expand that reports a refusal in errno (ENOMEM). */
 mi_decl_result void* mi__expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
 /* Store in *p a block of `size` bytes aligned to `alignment`.  Returns 0; EINVAL when p is NULL or the
-   alignment is not a power of two multiple of sizeof(void*); ENOMEM.  *p is stored only on success, and
-   errno is never changed. */
+   alignment is 0 or not a power of two multiple of sizeof(void*); ENOMEM.  *p is stored only on success, and
+   errno is never changed.  Size 0: a block. */
 mi_decl_result int mi_posix_memalign(void** p, size_t alignment, size_t size) mi_attr_noexcept;
 
-/* mi_malloc_aligned with the arguments in C's order (an alignment that is no power of two: EINVAL); aligned
-   to the OS page; and that with the size rounded up to whole OS pages. */
+/* mi_malloc_aligned with the arguments in C's order: alignment, size (an alignment that is 0 or no power of
+   two: NULL and EINVAL; the C library's memalign, which the replacement of malloc follows, rounds it up).
+   The size need not be a multiple of the alignment, which older editions of ISO C demand.  valloc: aligned to
+   the OS page; pvalloc: that with the size rounded up to whole OS pages, of 0 to one. */
 mi_decl_fresh void* mi_memalign(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2) mi_attr_alloc_align(1);
 mi_decl_fresh void* mi_aligned_alloc(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
@@ -267,9 +283,10 @@ mi_decl_fresh void* mi_pvalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_a
 mi_decl_fresh void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
 
-/* NetBSD's: resize the block whose pointer `ptrp` points to and store the new pointer there.  count 0:
-   the block is freed and NULL stored.  Returns 0, or EINVAL (ptrp NULL, or size 0), EOVERFLOW, ENOMEM, which
-   errno holds too; the block is then unchanged. */
+/* NetBSD's: resize the block whose pointer `ptrp` points to (NULL there: none yet) to count * size bytes and
+   store the new pointer there.  count 0: the block is freed and NULL stored.  Returns 0, or EINVAL (ptrp
+   NULL, or size 0), EOVERFLOW, ENOMEM, which errno holds too; the block and the pointer are then unchanged.
+   */
 mi_decl_export int mi_reallocarr(void* ptrp, size_t count, size_t size) mi_attr_noexcept;
 
 /* Other names of mi_recalloc_aligned and mi_recalloc_aligned_at. */
@@ -284,8 +301,8 @@ mi_decl_fresh unsigned char* mi_mbsdup(const unsigned char* s) mi_attr_noexcept 
 mi_decl_fresh wchar_t* mi_wcsdup(const wchar_t* s) mi_attr_noexcept mi_attr_malloc;
 
 /* Store in *buf a copy of environment variable `name` (NULL when unset) and in *size, unless NULL, its
-   bytes with the terminator.  Returns 0, EINVAL (buf or name NULL) or ENOMEM.  The wide form always returns
-   EINVAL: it exists on Windows only. */
+   bytes with the terminator (0 when unset).  Returns 0, EINVAL (buf or name NULL) or ENOMEM.  No thread may
+   change the environment meanwhile.  The wide form always returns EINVAL: it exists on Windows only. */
 mi_decl_export int mi_dupenv_s(char** buf, size_t* size, const char* name) mi_attr_noexcept;
 mi_decl_export int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name) mi_attr_noexcept;
 
@@ -294,7 +311,9 @@ mi_decl_export int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name
 /* Never NULL: on failure the program's std::new_handler is called and the request tried again, for as long
    as there is a handler; without one std::bad_alloc is thrown.  The nothrow forms return NULL instead of
    throwing (a handler that throws std::bad_alloc makes them return NULL too).  In a program without a C++
-   runtime nothing can be thrown: a message, then abort.  Freed by mi_free or operator delete. */
+   runtime nothing can be thrown: a message, then abort.  An alignment that is 0 or no power of two fails
+   without a call of the handler, a product that overflows like any other size.  The _realloc forms leave p
+   as it was when they throw.  Freed by mi_free or, where that is ours, operator delete. */
 mi_decl_result void* mi_new(size_t size) mi_attr_malloc mi_attr_alloc_size(1);
 mi_decl_result void* mi_new_aligned(size_t size, size_t alignment) mi_attr_malloc mi_attr_alloc_size(1)
     mi_attr_alloc_align(2);
@@ -312,23 +331,28 @@ mi_decl_result void* mi_new_reallocn(void* p, size_t newcount, size_t size) mi_a
    on their heap; a heap that is destroyed must not be another thread's default (mi_theap_set_default). */
 typedef struct mi_heap_s mi_heap_t;
 
-/* A new heap, or NULL when out of memory. */
+/* A new heap, or NULL (errno ENOMEM) when out of memory.  It costs about 3 KiB until something is
+   allocated in it; their number is not limited. */
 mi_decl_result mi_heap_t* mi_heap_new(void) mi_attr_noexcept;
 
 /* End a heap.  delete: live blocks stay valid and belong to the main heap from then on.  destroy: all its
-   blocks are freed at once.  NULL: nothing happens.  The main heap is refused, with a warning. */
+   blocks are freed at once, in a time that depends on the number of its pages only.  NULL: nothing happens.
+   The main heap is refused, with a warning.  The pointer is invalid afterwards: its use is a misuse, which is
+   not always noticed. */
 mi_decl_export void mi_heap_delete(mi_heap_t* heap) mi_attr_noexcept;
 mi_decl_export void mi_heap_destroy(mi_heap_t* heap) mi_attr_noexcept;
 
-/* Give back to the system what `heap` does not use; force: what it retains for reuse as well. */
+/* Give back to the system what the calling thread's part of `heap` (NULL: the main heap) and the pages of
+   ended threads do not use; force: what is retained for reuse as well, that of the whole process. */
 mi_decl_export void mi_heap_collect(mi_heap_t* heap, bool force) mi_attr_noexcept;
 
-/* The heap that mi_malloc allocates from unless told otherwise (mi_theap_set_default); the heap block p
-   belongs to (NULL when p is no block of ours). */
+/* The heap that mi_malloc allocates from unless told otherwise (mi_theap_set_default); the heap that block p
+   belongs to.  p may be any address, also one inside a block: NULL when no heap has memory there. */
 mi_decl_result mi_heap_t* mi_heap_main(void) mi_attr_noexcept;
 mi_decl_result mi_heap_t* mi_heap_of(const void* p) mi_attr_noexcept;
 
-/* Does p point to a block of `heap` (NULL: the main heap)?  p may be any address. */
+/* Does p point to a block of `heap` (NULL: the main heap), or into one?  p may be any address; false for
+   NULL. */
 mi_decl_result bool mi_heap_contains(const mi_heap_t* heap, const void* p) mi_attr_noexcept;
 
 /* Does p (any address) point to a block of any heap; the same by its old name; does it point to memory of
@@ -426,15 +450,16 @@ mi_decl_result void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t s
    Allocation from a theap is allocation from its heap, by whichever thread calls. */
 typedef struct mi_theap_s mi_theap_t;
 
-/* The calling thread's part of `heap`, made if need be; NULL when out of memory (errno ENOMEM). */
+/* The calling thread's part of `heap` (NULL: the main heap), made if need be; NULL when out of memory (errno
+   ENOMEM). */
 mi_decl_result mi_theap_t* mi_heap_theap(mi_heap_t* heap) mi_attr_noexcept;
 
 /* From now on the functions that name no heap (mi_malloc, and malloc where that is ours) allocate in the
    calling thread from the heap of `theap`; every thread starts with the main heap.  Returns the theap that
-   was the default; NULL when out of memory, then nothing has changed.  When the thread deletes or destroys
-   the heap, or deletes the theap, the main heap is its default again.  Where malloc is ours the default
-   serves libraries too (pthread_create, stdio), which may keep what they got: delete such a heap, do not
-   destroy it. */
+   was the default; NULL when out of memory, then nothing has changed (errno ENOMEM).  theap NULL: the main
+   heap again; get: that of the heap in force now.  When the thread deletes or destroys the heap, or deletes
+   the theap, the main heap is its default again.  Where malloc is ours the default serves libraries too
+   (pthread_create, stdio), which may keep what they got: delete such a heap, do not destroy it. */
 mi_decl_result mi_theap_t* mi_theap_get_default(void) mi_attr_noexcept;
 mi_decl_export mi_theap_t* mi_theap_set_default(mi_theap_t* theap) mi_attr_noexcept;
 
@@ -498,9 +523,9 @@ typedef struct mi_heap_area_s {
   void* reserved1;        /* NULL */
 } mi_heap_area_t;
 
-/* Called for each area with block NULL, and then, if blocks are visited, for each live block of the area, in
-   the order of addresses; block_size is the area's.  Returns whether to go on.  `area` is valid during the
-   call.  The function may free the block that it is given; it must not allocate from, resize in or
+/* What a visit calls.  For each area with block NULL, and then, if blocks are visited, for each live block of
+   the area, in the order of addresses; block_size is the area's.  Returns whether to go on.  `area` is valid
+   during the call.  The function may free the block that it is given; it must not allocate from, resize in or
    otherwise free from the heap, nor end it. */
 typedef bool(mi_cdecl mi_block_visit_fun)(const mi_heap_t* heap, const mi_heap_area_t* area, void* block,
                                           size_t block_size, void* arg);
@@ -566,8 +591,8 @@ typedef struct mi_subproc_id_s {
   void* _mi_subproc_id; /* NULL: none */
 } mi_subproc_id_t;
 
-/* The sub-process that threads start in; that of the calling thread; and a new one, none (errno ENOMEM) when
-   out of memory. */
+/* The sub-process that threads start in; that of the calling thread; and a new one: without memory and
+   threads, none (an id of NULL, errno ENOMEM) when out of memory. */
 mi_decl_result mi_subproc_id_t mi_subproc_main(void) mi_attr_noexcept;
 mi_decl_result mi_subproc_id_t mi_subproc_current(void) mi_attr_noexcept;
 mi_decl_export mi_subproc_id_t mi_subproc_new(void) mi_attr_noexcept;
@@ -579,7 +604,8 @@ mi_decl_export void mi_subproc_add_current_thread(mi_subproc_id_t subproc) mi_at
 /* All blocks of all heaps of the sub-process are gone, in a time that depends on the number of pages only,
    and the id with them.  Its threads must have ended, but for the calling one, which is back in the main
    sub-process.  The main one: a warning, and nothing is done.  delete (the name of 2.x): blocks live
-   on, in the main heap of the process.  No id: nothing is done. */
+   on, in the main heap of the process.  No id (NULL): nothing is done; one that names none any more is a
+   misuse. */
 mi_decl_export void mi_subproc_destroy(mi_subproc_id_t subproc) mi_attr_noexcept;
 mi_decl_export void mi_subproc_delete(mi_subproc_id_t subproc) mi_attr_noexcept;
 
@@ -590,7 +616,9 @@ mi_decl_export bool mi_subproc_visit_heaps(mi_subproc_id_t subproc, mi_heap_visi
 
 /* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
 
-/* Tidy the calling thread's heap and give free memory back to the system; force: all of it, at once. */
+/* Tidy the calling thread's parts of all heaps and give free memory back to the system; force: all of it, at
+   once, wherever in the process nothing lives in it, after a call of the deferred_free hook that says so
+   (mi_register_deferred_free). */
 mi_decl_export void mi_collect(bool force) mi_attr_noexcept;
 
 /* mi_collect(true).  The target, bytes that the thread may keep, is accepted without effect: everything that
@@ -625,29 +653,34 @@ mi_decl_result size_t mi_thread_id_of(const void* p) mi_attr_noexcept;
 /* Always false: whether Windows' own malloc is redirected to this one. */
 mi_decl_result bool mi_is_redirected(void) mi_attr_noexcept;
 
-/* Called by the allocating thread at a regular cadence of its slow path, counted in `heartbeat`, and with
-   `force` when memory is collected by force or has run out: the place to free what the program put off.  It
-   may allocate and free; it is not called from within itself.  NULL unregisters. */
+/* Called by the allocating thread whenever its allocation takes the slow path, which the thread counts in
+   `heartbeat`, and with `force` when memory is collected by force or has run out: the place to free what the
+   program put off, a bounded number each time.  Several threads may be in it at a time.  It may allocate and
+   free, and is not called from within itself.  One function in all: the last registered; NULL unregisters; a
+   call that another thread has begun goes on. */
 typedef void(mi_cdecl mi_deferred_free_fun)(bool force, unsigned long long heartbeat, void* arg);
 mi_decl_export void mi_register_deferred_free(mi_deferred_free_fun* deferred_free,
                                               void* arg) mi_attr_noexcept;
 
 /* Receives the allocator's text, whole lines, instead of stderr.  Up to 16 KiB written before the first
-   registration are handed over by it.  NULL: back to stderr. */
+   registration are handed over by it.  NULL: back to stderr.  It may be called by any thread, by several at a
+   time, also while memory is being claimed: it may allocate and free, but must not wait for another thread.
+   What it makes the allocator itself say goes to stderr.  The line of a misuse goes there as well. */
 typedef void(mi_cdecl mi_output_fun)(const char* msg, void* arg);
 mi_decl_export void mi_register_output(mi_output_fun* out, void* arg) mi_attr_noexcept;
 
 /* Hears of every error: EAGAIN a double free, EFAULT corrupted memory, EINVAL an invalid pointer or
-   alignment, ENOMEM out of memory, EOVERFLOW a size that is too large.  Misuse aborts after it returns.
-   NULL unregisters. */
+   alignment, ENOMEM out of memory, EOVERFLOW a size that is too large (errno then is mostly ENOMEM).  Misuse
+   aborts after it returns.  Called by the thread that erred, several at a time.  It is not called from within
+   itself and errno is kept over it.  NULL unregisters. */
 typedef void(mi_cdecl mi_error_fun)(int err, void* arg);
 mi_decl_export void mi_register_error(mi_error_fun* fun, void* arg) mi_attr_noexcept;
 
-/* MI_MALLOC_VERSION of the library in use. */
+/* MI_MALLOC_VERSION of the library in use: 30600 for 3.6.0. */
 mi_decl_export int mi_version(void) mi_attr_noexcept;
 
-/* Print the statistics, to `out` (NULL: the registered output or stderr).  mi_stats_print ignores its
-   argument, which old programs pass as NULL. */
+/* Print the statistics, to `out` (NULL: the registered output or stderr), which is called with lines and with
+   `arg`.  mi_stats_print ignores its argument, for which programs pass NULL, stdout or stderr. */
 mi_decl_export void mi_stats_print(void* out) mi_attr_noexcept;
 mi_decl_export void mi_stats_print_out(mi_output_fun* out, void* arg) mi_attr_noexcept;
 
@@ -663,9 +696,9 @@ mi_decl_export void mi_stats_reset(void) mi_attr_noexcept;
    done.  Reading is exact without it. */
 mi_decl_export void mi_stats_merge(void) mi_attr_noexcept;
 
-/* Times in milliseconds since the start of the process, memory in bytes, page faults that needed the disk.
-   Any pointer may be NULL. The resident set is the real one, read from the system; commit is what this
-   allocator has in use. */
+/* Milliseconds since the library was loaded, and of processor time in the program and in the system; memory
+   in bytes; page faults that needed the disk.  Any pointer may be NULL.  The resident set is the real one,
+   read from the system (in mimalloc it is the commit, on Linux); commit is what this allocator has in use. */
 mi_decl_export void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, size_t* system_msecs,
                                     size_t* current_rss, size_t* peak_rss, size_t* current_commit,
                                     size_t* peak_commit, size_t* page_faults) mi_attr_noexcept;
@@ -762,10 +795,10 @@ mi_decl_export void mi_debug_show_arenas(void) mi_attr_noexcept;
 /* ---- options ----------------------------------------------------------------------------------------- */
 
 /* Each can be set by environment variable MIMALLOC_<NAME> before the program starts (name and value in any
-   case): 1, true, yes, on or nothing for true; 0, false, no, off; a number; sizes with a suffix K, M, G or
-   T, optionally followed by B or iB.  A process that runs with privileges of its own (setuid) ignores the
-   environment. mi_options_print shows all with their values and says which ones this allocator has no use
-   for. The numbers are part of the binary interface. */
+   case): 1, true, yes, on or nothing for true; 0, false, no, off; a number; sizes in bytes, or with a suffix
+   K, M, G or T, optionally followed by B or iB.  A process that runs with privileges of its own (setuid)
+   ignores the environment.  mi_options_print shows all with their values and says which ones this allocator
+   has no use for; doc/options.md lists them.  The numbers are part of the binary interface. */
 typedef enum mi_option_e {
   mi_option_show_errors,
   mi_option_show_stats,
@@ -836,15 +869,16 @@ typedef enum mi_option_e {
   mi_option_minimal_purge_size = mi_option_arena_purge_min_size
 } mi_option_t;
 
-/* The value, in the option's unit; kept within min..max; in bytes (also of options whose unit is KiB).  Of
-   a number that is no option: 0. */
+/* The value, in the option's unit; kept within min..max; in bytes (also of options whose unit is KiB; 0 for a
+   negative value); whether it is not 0.  Of a number that is no option: 0. */
 mi_decl_result long mi_option_get(mi_option_t option);
 mi_decl_result long mi_option_get_clamp(mi_option_t option, long min, long max);
 mi_decl_result size_t mi_option_get_size(mi_option_t option);
 mi_decl_result bool mi_option_is_enabled(mi_option_t option);
 
-/* Set an option, whatever the environment says; the _default forms only when neither the environment nor
-   the program has set it.  Options that shape the start are best set before the first allocation. */
+/* Set an option, whatever the environment says, from now on and for all threads; enable: to 1, disable: to 0.
+   The _default forms only when neither the environment nor the program has set it.  A number that is no
+   option: nothing happens.  Options that shape the start are best set before the first allocation. */
 mi_decl_export void mi_option_set(mi_option_t option, long value);
 mi_decl_export void mi_option_set_default(mi_option_t option, long value);
 mi_decl_export void mi_option_set_enabled(mi_option_t option, bool enable);
@@ -873,6 +907,9 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 #define mi_free_csize_aligned         mi_free_size_aligned
 #define mi_free_csize_aligned_nonnull mi_free_size_aligned
 
+/* A block for one object of type tp, or for n of them, as a pointer to tp: the function of that name with the
+   size taken from the type.  The arguments' order is that of 3.x: the type, then the heap `hp`, then the rest
+   (2.x had the heap first). */
 #define mi_malloc_tp(tp)                  ((tp*)mi_malloc(sizeof(tp)))
 #define mi_zalloc_tp(tp)                  ((tp*)mi_zalloc(sizeof(tp)))
 #define mi_calloc_tp(tp, n)               ((tp*)mi_calloc(n, sizeof(tp)))
@@ -893,8 +930,8 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 #include <new>
 #include <type_traits>
 
-/* What the allocators below have in common.  A container takes over the allocator of the one that it is
-   assigned from, or swapped with. */
+/* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
+   std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
 template <class T> struct mi_stl_types {
   typedef T value_type;
   typedef T* pointer;
@@ -905,7 +942,8 @@ template <class T> struct mi_stl_types {
   typedef std::true_type propagate_on_container_swap;
 };
 
-/* An allocator for containers that serves each of them from mi_new_n; all are equal. */
+/* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
+   std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
 template <class T> struct mi_stl_allocator : mi_stl_types<T> {
   typedef std::true_type is_always_equal;
   template <class U> struct rebind { typedef mi_stl_allocator<U> other; };

@@ -7,7 +7,7 @@ enum { LIVE = 4, BUFFERS = 500 };
 
 static void churn(worker_t* worker) {
   void* live[LIVE] = {0};
-  const uint64_t buffers = (uint64_t)BUFFERS * worker->workload->scale;
+  const uint64_t buffers = workload_share(worker->workload, BUFFERS);
   for (uint64_t i = 0; i < buffers; i++) {
     void** const slot = &live[random_below(&worker->random, LIVE)];
     stamped_free(*slot);

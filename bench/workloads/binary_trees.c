@@ -34,11 +34,9 @@ static uint64_t drop(node_t* node, uint64_t value) {
 static void grow_and_drop(worker_t* worker) {
   node_t* const long_lived = build(DEPTH_LONG, 1);
   uint64_t nodes = 0;
-  for (size_t round = 0; round < worker->workload->scale; round++) {
-    for (unsigned depth = DEPTH_MIN; depth <= DEPTH_MAX; depth += 4) {
-      const uint64_t trees = (uint64_t)NODES_PER_DEPTH >> depth;
-      for (uint64_t i = 0; i < trees; i++) nodes += drop(build(depth, 1), 1);
-    }
+  for (unsigned depth = DEPTH_MIN; depth <= DEPTH_MAX; depth += 4) {
+    const uint64_t trees = workload_share(worker->workload, (uint64_t)NODES_PER_DEPTH >> depth);
+    for (uint64_t i = 0; i < trees; i++) nodes += drop(build(depth, 1), 1);
   }
   nodes += drop(long_lived, 1);
   worker->operations = 2 * nodes;

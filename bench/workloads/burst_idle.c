@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A burst, then nothing: 186 MB of small blocks (x SCALE) are allocated, all are freed, and the process
+/* A burst, then nothing: 186 MB of small blocks (scaled) are allocated, all are freed, and the process
    sleeps for two seconds without one call of the allocator.  Its resident set then says what goes back by
    itself. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "workload.h"
 
-enum { BURST_BYTES = 186000000, IDLE_MS = 2000 };
+enum { BURST_BYTES = 186000000 };
 
 typedef struct link_s {
   struct link_s* next;
@@ -17,7 +16,7 @@ typedef struct link_s {
 int main(int argc, char** argv) {
   const workload_t workload = workload_begin("burst_idle", argc, argv);
   uint64_t random = workload.seed;
-  const uint64_t total = (uint64_t)BURST_BYTES * workload.scale;
+  const uint64_t total = workload_scaled(&workload, BURST_BYTES);
   link_t* list = NULL;
   link_t** tail = &list; /* freed in the order of allocation */
   uint64_t blocks = 0;
@@ -30,17 +29,13 @@ int main(int argc, char** argv) {
     tail = &block->next;
     bytes += size;
   }
-  const size_t full = resident_kib();
   while (list != NULL) {
     link_t* const block = list;
     list = block->next;
     if (block->size < 32 || block->size > 1024) workload_fail("a block lost its contents");
     free(block);
   }
-  const size_t freed = resident_kib();
-  workload_stop_clock(&workload);
-  idle_ms(IDLE_MS);
   char extra[128];
-  snprintf(extra, sizeof(extra), "full_kib=%zu freed_kib=%zu idle_kib=%zu", full, freed, resident_kib());
+  idle_report(0, extra, sizeof(extra));
   return workload_end(&workload, 2 * blocks, extra);
 }

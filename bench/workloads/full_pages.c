@@ -2,7 +2,7 @@
 /* Full pages: the time of one operation with 20 x 64 KiB of live blocks of the class, and again with 20,000
    x 64 KiB. The blocks stay untouched while the same batch is allocated and freed; any difference is a
    search through pages that have nothing to give.  The batch spans several pages, so that they become full
-   and are found again. */
+   and are found again.  The scale goes for the many pages too. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -58,11 +58,11 @@ static double best_ns_per_operation(uint64_t batches) {
 
 int main(int argc, char** argv) {
   const workload_t workload = workload_begin("full_pages", argc, argv);
-  const uint64_t batches = (uint64_t)BATCHES * workload.scale;
+  const uint64_t batches = workload_scaled(&workload, BATCHES);
   const size_t per_page = PAGE_BYTES / SIZE;
   hold(FEW_PAGES * per_page);
   const double few = best_ns_per_operation(batches);
-  hold((MANY_PAGES - FEW_PAGES) * per_page);
+  hold((size_t)workload_scaled(&workload, MANY_PAGES) * per_page);
   const double many = best_ns_per_operation(batches);
   release();
   char extra[128];

@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
   of_malloc = harness_map(sizeof(histogram_t));
   of_free = harness_map(sizeof(histogram_t));
   uint64_t random = workload.seed;
-  const uint64_t steps = (uint64_t)STEPS * workload.scale;
+  const uint64_t steps = workload_scaled(&workload, STEPS);
   for (uint64_t i = 0; i < SLOTS + steps; i++) {
     replace_timed(&slots[random_below(&random, SLOTS)], random_mixed_size(&random));
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Phase changes: each phase fills about 48 MiB with blocks of its own band of sizes, replaces some at
-   random, and leaves one block in sixteen behind for the phase after the next.  What the bands before left
-   must not pile up. */
+/* Phase changes: each phase fills 48 MiB (scaled, all threads together) with blocks of its own band of sizes,
+   replaces some at random, and leaves one block in sixteen behind for the phase after the next.  What the
+   bands before left must not pile up. */
 #include "workload.h"
 
 enum { PHASE_BYTES = 48 << 20, SLOTS = 1 << 20, PHASES = 10 };
@@ -21,8 +21,10 @@ typedef struct phase_s {
 static void leave_survivors(phase_t* phase) {
   size_t kept = 0;
   for (size_t i = 0; i < phase->count; i++) {
-    if (i % 16 == 7) phase->slots[kept++] = phase->slots[i];
-    else stamped_free(phase->slots[i]);
+    if (i % 16 == 7)
+      phase->slots[kept++] = phase->slots[i];
+    else
+      stamped_free(phase->slots[i]);
   }
   phase->count = kept;
 }
@@ -33,8 +35,9 @@ static void drop_all(phase_t* phase) {
 }
 
 static uint64_t fill(worker_t* worker, phase_t* phase, band_t band) {
+  const uint64_t limit = workload_share(worker->workload, PHASE_BYTES);
   size_t bytes = 0;
-  while (bytes < PHASE_BYTES && phase->count < SLOTS) {
+  while (bytes < limit && phase->count < SLOTS) {
     const size_t size = random_size(&worker->random, band.low, band.high);
     phase->slots[phase->count++] = stamped_alloc(size);
     bytes += size;
@@ -50,8 +53,7 @@ static uint64_t fill(worker_t* worker, phase_t* phase, band_t band) {
 static void run_phases(worker_t* worker) {
   phase_t phases[2] = {{0}};
   for (size_t i = 0; i < 2; i++) phases[i].slots = harness_map(SLOTS * sizeof(void*));
-  const size_t count = PHASES * worker->workload->scale;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < PHASES; i++) {
     phase_t* const phase = &phases[i % 2];
     drop_all(phase);
     worker->operations += fill(worker, phase, bands[i % (sizeof(bands) / sizeof(bands[0]))]);

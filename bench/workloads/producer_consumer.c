@@ -41,10 +41,12 @@ static void consume(ring_t* ring, uint64_t batches) {
 }
 
 static void work(worker_t* worker) {
-  const uint64_t batches = (uint64_t)BATCHES * worker->workload->scale;
+  const uint64_t batches = workload_share(worker->workload, (uint64_t)BATCHES * 2);
   ring_t* const ring = &rings[worker->index / 2];
-  if (worker->index % 2 == 0) produce(worker, ring, batches);
-  else consume(ring, batches);
+  if (worker->index % 2 == 0)
+    produce(worker, ring, batches);
+  else
+    consume(ring, batches);
   worker->operations = batches * BATCH;
 }
 

@@ -5,12 +5,12 @@
 
 #include "workload.h"
 
-enum { SLOTS = 20000, STEPS = 2500000 };
+enum { SLOTS = 20000, STEPS = 4000000 };
 
 static void replace(worker_t* worker) {
   void** const slots = harness_map(SLOTS * sizeof(void*));
   const bool small = strcmp(worker->workload->mode, "small") == 0;
-  const uint64_t steps = (uint64_t)STEPS * worker->workload->scale;
+  const uint64_t steps = workload_share(worker->workload, STEPS);
   for (uint64_t i = 0; i < steps; i++) {
     void** const slot = &slots[random_below(&worker->random, SLOTS)];
     stamped_free(*slot);

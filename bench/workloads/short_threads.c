@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Short-lived threads: waves of THREADS threads; each allocates, frees half of its blocks itself and leaves
    the rest to the wave that follows, which frees the blocks of a thread that is dead. */
-#include <pthread.h>
-
 #include "workload.h"
 
 enum { BLOCKS = 600, WAVES = 1500 };
@@ -28,14 +26,14 @@ static void* live_briefly(void* argument) {
 int main(int argc, char** argv) {
   const workload_t workload = workload_begin("short_threads", argc, argv);
   hand_over_t* const tables = harness_map(workload.threads * sizeof(hand_over_t));
-  const uint64_t waves = (uint64_t)WAVES * workload.scale;
+  const uint64_t waves = workload_share(&workload, (uint64_t)WAVES * 2);
   for (size_t i = 0; i < workload.threads; i++) tables[i].random = workload.seed + i;
   for (uint64_t wave = 0; wave < waves; wave++) {
     pthread_t threads[WORKLOAD_THREADS_MAX];
     for (size_t i = 0; i < workload.threads; i++) {
-      if (pthread_create(&threads[i], NULL, live_briefly, &tables[i]) != 0) workload_fail("no thread");
+      threads[i] = thread_start(live_briefly, &tables[i]);
     }
-    for (size_t i = 0; i < workload.threads; i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < workload.threads; i++) thread_join(threads[i]);
   }
   for (size_t i = 0; i < workload.threads; i++) {
     for (size_t k = 0; k < BLOCKS; k++) stamped_free(tables[i].blocks[k]);

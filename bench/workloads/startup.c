@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   char* environment[] = {quiet, library != NULL && library[0] != '\0' ? preload : NULL, NULL};
   char program[] = "/bin/true";
   char* arguments[] = {program, NULL};
-  const uint64_t starts = (uint64_t)STARTS * workload.scale;
+  const uint64_t starts = workload_scaled(&workload, STARTS);
   for (uint64_t i = 0; i < starts; i++) {
     pid_t child = 0;
     int status = 0;
@@ -35,9 +35,13 @@ int main(int argc, char** argv) {
   }
   struct rusage usage;
   getrusage(RUSAGE_CHILDREN, &usage);
-  char extra[160];
-  snprintf(extra, sizeof(extra), "child_cpu_ms=%.3f child_faults=%ld child_peak_kib=%ld",
-           (double)(timeval_us(usage.ru_utime) + timeval_us(usage.ru_stime)) / 1e3, usage.ru_minflt,
+  const double user_ms = (double)timeval_us(usage.ru_utime) / 1e3;
+  const double system_ms = (double)timeval_us(usage.ru_stime) / 1e3;
+  char extra[320];
+  snprintf(extra, sizeof(extra),
+           "child_cpu_ms=%.3f child_user_ms=%.3f child_system_ms=%.3f child_faults=%ld child_switches=%ld "
+           "child_peak_kib=%ld",
+           user_ms + system_ms, user_ms, system_ms, usage.ru_minflt, usage.ru_nvcsw + usage.ru_nivcsw,
            usage.ru_maxrss);
   return workload_end(&workload, starts, extra);
 }

@@ -2,15 +2,12 @@
 /* A storm, then nothing: the threads allocate and free across each other through one shared table (hundreds
    of MB live), empty it together, and then either exit (mode "exit") or stay, blocked (mode "park", the
    default, as in a server's pool).  The main thread sleeps two seconds without one call of the allocator. */
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "workload.h"
 
-enum { SLOTS = 400000, STEPS = 2400000, IDLE_MS = 2000 };
+enum { SLOTS = 400000, STEPS = 2400000 };
 
 typedef struct storm_s {
   const workload_t* workload;
@@ -32,7 +29,7 @@ static void* take_part(void* argument) {
   storm_t* const storm = member->storm;
   const workload_t* const workload = storm->workload;
   uint64_t random = workload->seed + member->index * 104729;
-  const uint64_t steps = (uint64_t)STEPS * workload->scale / workload->threads;
+  const uint64_t steps = workload_share(workload, STEPS);
   for (uint64_t i = 0; i < steps; i++) {
     void* const block = stamped_alloc(random_mixed_size(&random));
     stamped_free(atomic_exchange_explicit(&table[random_below(&random, SLOTS)], block, memory_order_acq_rel));
@@ -58,17 +55,14 @@ int main(int argc, char** argv) {
   pthread_barrier_init(&storm.over, NULL, (unsigned)workload.threads + 1);
   for (size_t i = 0; i < workload.threads; i++) {
     members[i] = (member_t){.storm = &storm, .index = i};
-    if (pthread_create(&members[i].thread, NULL, take_part, &members[i]) != 0) workload_fail("no thread");
+    members[i].thread = thread_start(take_part, &members[i]);
   }
   pthread_barrier_wait(&storm.emptied);
-  for (size_t i = 0; exits && i < workload.threads; i++) pthread_join(members[i].thread, NULL);
-  munmap(table, SLOTS * sizeof(void*)); /* the program's own 3 MB: nothing is left alive */
-  const size_t freed = resident_kib();
-  workload_stop_clock(&workload);
-  idle_ms(IDLE_MS);
+  for (size_t i = 0; exits && i < workload.threads; i++) thread_join(members[i].thread);
+  harness_unmap(table, SLOTS * sizeof(void*)); /* the program's own 3 MB: nothing is left alive */
   char extra[128];
-  snprintf(extra, sizeof(extra), "freed_kib=%zu idle_kib=%zu", freed, resident_kib());
+  idle_report(0, extra, sizeof(extra));
   if (!exits) pthread_barrier_wait(&storm.over);
-  for (size_t i = 0; !exits && i < workload.threads; i++) pthread_join(members[i].thread, NULL);
-  return workload_end(&workload, 2 * (uint64_t)STEPS * workload.scale, extra);
+  for (size_t i = 0; !exits && i < workload.threads; i++) thread_join(members[i].thread);
+  return workload_end(&workload, 2 * workload_scaled(&workload, STEPS), extra);
 }

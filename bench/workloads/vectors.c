@@ -5,7 +5,7 @@
 
 #include "workload.h"
 
-enum { VECTORS = 64, PUSHES = 6000000, GROWTH_STEP = 512 };
+enum { VECTORS = 64, ROUNDS = 4, PUSHES = 6000000, GROWTH_STEP = 512 };
 
 typedef struct vector_s {
   uint64_t* items;
@@ -48,9 +48,10 @@ static size_t pick(uint64_t* random) {
 
 static void grow(worker_t* worker) {
   vector_t vectors[VECTORS] = {{0}};
-  for (size_t round = 0; round < worker->workload->scale * 4; round++) {
+  const uint64_t picks = workload_share(worker->workload, PUSHES / 16);
+  for (size_t round = 0; round < ROUNDS; round++) {
     for (size_t i = 0; i < VECTORS; i++) vectors[i].key = random_next(&worker->random);
-    for (uint64_t i = 0; i < PUSHES / 16; i++) {
+    for (uint64_t i = 0; i < picks; i++) {
       const size_t chosen = pick(&worker->random);
       for (size_t k = 0; k < 16; k++) push(&vectors[chosen], chosen);
       worker->operations += 16;

@@ -26,7 +26,7 @@ uint64_t now_ns(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-_Noreturn void workload_fail(const char* what) {
+void workload_fail(const char* what) {
   char line[256];
   const int length = snprintf(line, sizeof(line), "workload failed: %s\n", what);
   if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0) _exit(3);
@@ -36,12 +36,13 @@ _Noreturn void workload_fail(const char* what) {
 static size_t parse_number(const char* text) {
   char* end = NULL;
   const unsigned long value = strtoul(text, &end, 10);
-  if (end == text || *end != '\0' || value == 0) workload_fail("arguments are [THREADS [SCALE [MODE]]]");
+  if (end == text || *end != '\0' || value == 0)
+    workload_fail("arguments are [THREADS [SCALE [MODE]]], SCALE in per cent");
   return (size_t)value;
 }
 
 workload_t workload_begin(const char* name, int argc, char** argv) {
-  workload_t workload = {.name = name, .threads = 1, .scale = 1, .seed = 20240229, .mode = ""};
+  workload_t workload = {.name = name, .threads = 1, .scale = 100, .seed = 20240229, .mode = ""};
   if (argc > 1) workload.threads = parse_number(argv[1]);
   if (argc > 2) workload.scale = parse_number(argv[2]);
   if (argc > 3) workload.mode = argv[3];
@@ -50,9 +51,14 @@ workload_t workload_begin(const char* name, int argc, char** argv) {
   return workload;
 }
 
-void workload_stop_clock(const workload_t* workload) {
-  (void)workload;
-  stopped_at_ns = now_ns();
+uint64_t workload_scaled(const workload_t* workload, uint64_t total) {
+  const uint64_t scaled = total * workload->scale / 100;
+  return scaled != 0 ? scaled : 1;
+}
+
+uint64_t workload_share(const workload_t* workload, uint64_t total) {
+  const uint64_t share = workload_scaled(workload, total) / workload->threads;
+  return share != 0 ? share : 1;
 }
 
 void* harness_map(size_t size) {
@@ -61,7 +67,11 @@ void* harness_map(size_t size) {
   return memory;
 }
 
-void idle_ms(unsigned milliseconds) {
+void harness_unmap(void* memory, size_t size) {
+  if (munmap(memory, size) != 0) workload_fail("the harness cannot unmap");
+}
+
+static void idle_ms(unsigned milliseconds) {
   struct timespec left = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
   while (nanosleep(&left, &left) != 0) continue;
 }
@@ -89,6 +99,16 @@ size_t resident_kib(void) {
   return exact != 0 ? exact : proc_number("/proc/self/status", "\nVmRSS:");
 }
 
+void idle_report(size_t live_bytes, char* text, size_t room) {
+  stopped_at_ns = now_ns();
+  const size_t freed = resident_kib();
+  idle_ms(1000);
+  const size_t idle = resident_kib();
+  idle_ms(1000);
+  snprintf(text, room, "live_kib=%zu freed_kib=%zu idle_kib=%zu idle2_kib=%zu", live_bytes / 1024, freed,
+           idle, resident_kib());
+}
+
 /* Which object serves malloc and free in this process, as the dynamic linker resolved them. */
 static const char* serving_object(void) {
   Dl_info of_malloc;
@@ -110,13 +130,13 @@ int workload_end(const workload_t* workload, uint64_t operations, const char* ex
   const size_t resident = resident_kib();
   const double cpu_ms = (double)(timeval_us(usage.ru_utime) + timeval_us(usage.ru_stime)) / 1e3;
   char line[1024];
-  const int length = snprintf(
-      line, sizeof(line),
-      "RESULT workload=%s threads=%zu scale=%zu operations=%llu wall_ms=%.3f cpu_ms=%.3f faults=%ld "
-      "peak_kib=%zu rss_kib=%zu malloc=%s%s%s\n",
-      workload->name, workload->threads, workload->scale, (unsigned long long)operations,
-      (double)(end_ns - workload->start_ns) / 1e6, cpu_ms, usage.ru_minflt, peak, resident,
-      serving_object(), extra[0] != '\0' ? " " : "", extra);
+  const int length =
+      snprintf(line, sizeof(line),
+               "RESULT workload=%s threads=%zu scale=%zu operations=%llu wall_ms=%.3f cpu_ms=%.3f faults=%ld "
+               "peak_kib=%zu rss_kib=%zu malloc=%s%s%s\n",
+               workload->name, workload->threads, workload->scale, (unsigned long long)operations,
+               (double)(end_ns - workload->start_ns) / 1e6, cpu_ms, usage.ru_minflt, peak, resident,
+               serving_object(), extra[0] != '\0' ? " " : "", extra);
   if (length < 0 || write(STDOUT_FILENO, line, (size_t)length) != length) return 3;
   if (getenv("BENCH_HOLD") != NULL) raise(SIGSTOP);
   return 0;
@@ -146,13 +166,23 @@ uint64_t workload_run(const workload_t* workload, void (*body)(worker_t* worker)
   }
   uint64_t operations = 0;
   for (size_t i = 0; i < workload->threads; i++) {
-    if (pthread_create(&starts[i].thread, NULL, thread_main, &starts[i]) != 0) workload_fail("no thread");
+    starts[i].thread = thread_start(thread_main, &starts[i]);
   }
   for (size_t i = 0; i < workload->threads; i++) {
-    pthread_join(starts[i].thread, NULL);
+    thread_join(starts[i].thread);
     operations += starts[i].worker.operations;
   }
   return operations;
+}
+
+pthread_t thread_start(void* (*body)(void* argument), void* argument) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, body, argument) != 0) workload_fail("no thread");
+  return thread;
+}
+
+void thread_join(pthread_t thread) {
+  if (pthread_join(thread, NULL) != 0) workload_fail("a thread cannot be joined");
 }
 
 static uint64_t stamp_of(const void* block, size_t offset) {
@@ -182,12 +212,16 @@ void stamp(void* block, size_t size) {
 void stamp_check(const void* block) {
   const size_t size = (size_t)word_read(block, 0);
   const size_t last = size - sizeof(uint64_t);
-  bool intact = size >= 16 && size <= PTRDIFF_MAX;
+  bool intact = size >= STAMPED_MIN && size <= PTRDIFF_MAX;
   for (size_t offset = STAMP_STEP; intact && offset < last; offset += STAMP_STEP) {
     /* the last word may reach into the word of a step */
     if (offset + sizeof(uint64_t) <= last) intact = word_read(block, offset) == stamp_of(block, offset);
   }
   if (!intact || word_read(block, last) != stamp_of(block, size)) workload_fail("a block lost its contents");
+}
+
+size_t stamped_size(const void* block) {
+  return (size_t)word_read(block, 0);
 }
 
 void* stamped_alloc(size_t size) {

@@ -65,4 +65,7 @@ void alloc_cadence(cadence_t cadence);
 /* Release what the calling thread can; CADENCE_FORCED: and purge all free memory. */
 void alloc_collect(cadence_t cadence);
 
+/* Collect when the calling thread's slow allocations so far are a multiple of `every` (> 0). */
+void alloc_collect_by_count(long every);
+
 #endif

@@ -47,6 +47,11 @@ void alloc_collect(cadence_t cadence) {
   thread_leave(self);
 }
 
+COLD void alloc_collect_by_count(long every) {
+  thread_t* const self = thread_self;
+  if (self != NULL && load_relaxed(&self->heartbeat) % (uint64_t)every == 0) alloc_collect(CADENCE_NORMAL);
+}
+
 size_t memory_trim(void) {
   thread_check_fork();
   alloc_cadence(CADENCE_FORCED);

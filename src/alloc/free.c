@@ -6,6 +6,7 @@
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
 #include "core/diagnostics.h"
+#include "core/options.h"
 #include "memory/purge.h"
 #include "page/remote.h"
 
@@ -115,7 +116,10 @@ static heap_part_t* reclaiming_part(const thread_t* self, page_t* page) {
   heap_part_t* const part = thread_find_part(self, heap);
   if (part == NULL) return NULL;
   const bool was_own = load_relaxed(&page->part) == (uintptr_t)part;
-  return was_own || part->queues[page->bin].count < QUEUE_RETAIN ? part : NULL;
+  if (option_get(mi_option_page_reclaim_on_free) < (was_own ? 0 : 1)) return NULL;
+  const mi_option_t limit = was_own ? mi_option_page_max_reclaim : mi_option_page_cross_thread_max_reclaim;
+  const long most = option_get(limit);
+  return most < 0 || part->queues[page->bin].count < (size_t)most ? part : NULL;
 }
 
 static bool free_by_reclaim(page_t* page, block_t* block) {

@@ -4,6 +4,7 @@
 
 #include "alloc/fast.h"
 #include "core/diagnostics.h"
+#include "core/options.h"
 #include "memory/purge.h"
 
 /* ---- the generic path ---- */
@@ -90,6 +91,8 @@ COLD void* alloc_generic(request_t request) {
   thread_check_fork();
   thread_look_around();
   alloc_cadence(CADENCE_NORMAL);
+  const long every = option_get(mi_option_generic_collect);
+  if (unlikely(every > 0)) alloc_collect_by_count(every);
   void* p = alloc_try(&request);
   if (p == NULL) {
     alloc_cadence(CADENCE_FORCED);

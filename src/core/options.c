@@ -2,118 +2,110 @@
 /* The table of options, and reading the environment into it (protocol: core/options.h). */
 #include "core/options.h"
 
-#include <limits.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/atomics.h"
-#include "base/compiler.h"
+#include "base/bits.h"
 #include "os/process.h"
 
-#define OPTION(id, value, unit, meaning, unused) [mi_option_##id] = {#id, value, unit, meaning, unused}
+#define OPTION(id, value, unit, older, meaning, unused) \
+  [mi_option_##id] = {#id, value, unit, older, meaning, unused}
 
-static const char OLD[] = "of an older interface";
-static const char LAZY[] = "memory is committed when it is claimed";
-static const char NO_ARENA[] = "memory outside of explicit arenas is one window";
-static const char NO_GUARD[] = "only builds with guarded blocks have them";
-static const char NO_PROFILE[] = "there is no heap profile yet";
-static const char NO_COUNTER[] = "statistics are read from the pages, there is nothing to merge";
-static const char RECLAIM[] = "abandoned pages are always reclaimed on demand";
-static const char BOUNDED[] = "the first page of a queue is used, none is searched for";
+/* Why an option has no effect. */
+static const char OLD[] = "deprecated in mimalloc 3.6.0, too";
+static const char NO_GUARD[] = "guarded blocks are not there yet";
+static const char NO_PROFILE[] = "heap profiles are not there yet";
+static const char NO_MERGE[] = "figures are read off the pages when asked, there is nothing to merge";
 
 static const option_info_t table[] = {
-    OPTION(show_errors, MI_DEBUG, UNIT_FLAG, "print messages about failed requests", NULL),
-    OPTION(show_stats, 0, UNIT_FLAG, "print statistics when the process exits", NULL),
-    OPTION(verbose, 0, UNIT_NUMBER, "print options, reservations, trims; implies show_errors", NULL),
-    OPTION(deprecated_eager_commit, 1, UNIT_FLAG, "commit whole segments", OLD),
-    OPTION(arena_eager_commit, 2, UNIT_FLAG, "commit whole arenas", LAZY),
-    OPTION(purge_decommits, 1, UNIT_FLAG, "purge by giving memory back, not by a hint",
-           "memory is always given back"),
-    OPTION(allow_large_os_pages, 0, UNIT_FLAG, "take new memory in 2 MiB pages, if there are any", NULL),
-    OPTION(reserve_huge_os_pages, 0, UNIT_NUMBER, "1 GiB pages reserved at the start", NULL),
-    OPTION(reserve_huge_os_pages_at, -1, UNIT_NUMBER, "NUMA node of these pages, -1: all", NULL),
-    OPTION(reserve_os_memory, 0, UNIT_KIB, "memory reserved at the start, in an arena", NULL),
-    OPTION(deprecated_segment_cache, 0, UNIT_NUMBER, "segments kept per thread", OLD),
-    OPTION(deprecated_page_reset, 0, UNIT_FLAG, "reset free pages", OLD),
-    OPTION(deprecated_abandoned_page_purge, 0, UNIT_FLAG, "purge pages of ended threads", OLD),
-    OPTION(deprecated_segment_reset, 0, UNIT_FLAG, "reset free segments", OLD),
-    OPTION(deprecated_eager_commit_delay, 1, UNIT_NUMBER, "segments before eager commit", OLD),
-    OPTION(purge_delay, 500, UNIT_MS, "free memory stays this long; 0: not at all, -1: for ever", NULL),
-    OPTION(use_numa_nodes, 0, UNIT_NUMBER, "NUMA nodes taken into account, 0: all", NULL),
-    OPTION(disallow_os_alloc, 0, UNIT_FLAG, "no memory but arenas and what is there already", NULL),
-    OPTION(os_tag, 100, UNIT_NUMBER, "tag of mappings on macOS", "this system has no tags"),
-    OPTION(max_errors, 32, UNIT_NUMBER, "error messages printed at most, -1: any number", NULL),
-    OPTION(max_warnings, 32, UNIT_NUMBER, "warnings printed at most, -1: any number", NULL),
-    OPTION(deprecated_max_segment_reclaim, 10, UNIT_NUMBER, "segments reclaimed at a time", OLD),
-    OPTION(destroy_on_exit, 0, UNIT_FLAG, "give all memory back when the process exits",
-           "the system does so, and blocks stay valid to the end"),
-    OPTION(arena_reserve, 1024 * 1024, UNIT_KIB, "size of arenas", NO_ARENA),
-    OPTION(arena_purge_mult, 4, UNIT_NUMBER, "multiplies purge_delay for arenas", NO_ARENA),
-    OPTION(deprecated_purge_extend_delay, 1, UNIT_MS, "extends purge_delay", OLD),
-    OPTION(disallow_arena_alloc, 0, UNIT_FLAG, "arenas made from now on are exclusive", NULL),
-    OPTION(retry_on_oom, 400, UNIT_MS, "wait before trying again on Windows", "this system is another one"),
-    OPTION(deprecated_visit_abandoned, 0, UNIT_FLAG, "let visitors see abandoned blocks", OLD),
-    OPTION(guarded_min, 0, UNIT_BYTES, "smallest guarded block", NO_GUARD),
-    OPTION(guarded_max, 1L << 30, UNIT_BYTES, "largest guarded block", NO_GUARD),
-    OPTION(unsafe_guarded_precise, 0, UNIT_FLAG, "end guarded blocks exactly at the guard", NO_GUARD),
-    OPTION(guarded_sample_rate, 0, UNIT_NUMBER, "guard one in so many blocks", NO_GUARD),
-    OPTION(guarded_sample_seed, 0, UNIT_NUMBER, "seed of the choice, 0: random", NO_GUARD),
-    OPTION(generic_collect, 10000, UNIT_NUMBER, "slow allocations between collections",
-           "collecting follows a fixed cadence"),
-    OPTION(page_reclaim_on_free, 1, UNIT_NUMBER, "a free reclaims its abandoned page", RECLAIM),
-    OPTION(page_full_retain, 2, UNIT_NUMBER, "full pages kept per size class", BOUNDED),
-    OPTION(page_max_candidates, 4, UNIT_NUMBER, "pages compared per search", BOUNDED),
-    OPTION(max_vabits, 0, UNIT_NUMBER, "bits of an address", "the window has a fixed span"),
-    OPTION(pagemap_commit, 0, UNIT_FLAG, "commit the whole page map", LAZY),
-    OPTION(page_commit_on_demand, 0, UNIT_FLAG, "commit parts of pages", LAZY),
-    OPTION(page_max_reclaim, -1, UNIT_NUMBER, "pages reclaimed by their own heap", RECLAIM),
-    OPTION(page_cross_thread_max_reclaim, 32, UNIT_NUMBER, "pages reclaimed across threads", RECLAIM),
-    OPTION(allow_thp, 1, UNIT_FLAG, "let the system use huge pages",
-           "the first memory never uses them, later memory as the system likes"),
-    OPTION(arena_purge_min_size, 0, UNIT_KIB, "smallest range purged", NO_ARENA),
-    OPTION(arena_max_object_size, 2L * 1024 * 1024, UNIT_KIB, "largest block in an arena", NO_ARENA),
-    OPTION(arena_is_numa_local, 0, UNIT_FLAG, "use arenas of the own NUMA node only", NO_ARENA),
-    OPTION(stats_merge_on_collect, 0, UNIT_FLAG, "merge statistics on collect", NO_COUNTER),
-    OPTION(profile_alloc_interval, 1L << 30, UNIT_BYTES, "allocated bytes between profiles", NO_PROFILE),
-    OPTION(profile_inuse_interval, 0, UNIT_BYTES, "growth between profiles", NO_PROFILE),
-    OPTION(profile_time_interval, 0, UNIT_SECONDS, "time between profiles", NO_PROFILE),
-    OPTION(profile_sample_rate, 512 * 1024, UNIT_BYTES, "bytes between samples", NO_PROFILE),
-    OPTION(stats_merge_threshold, 0, UNIT_NUMBER, "merge statistics after so many events", NO_COUNTER),
-    OPTION(arena_purge_immediate_size, 32 * 1024, UNIT_KIB, "purge ranges of this size at once", NO_ARENA),
-    OPTION(continue_on_error, 0, UNIT_FLAG, "report misuse and ignore the call instead of aborting", NULL),
-    OPTION(scavenger, 1, UNIT_FLAG, "a thread purges while a threaded program is idle", NULL),
-    OPTION(keep_deepbind, 0, UNIT_FLAG, "leave RTLD_DEEPBIND to dlopen", NULL),
+    OPTION(show_errors, MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests", NULL),
+    OPTION(show_stats, 0, UNIT_FLAG, NULL, "print statistics when the process exits", NULL),
+    OPTION(verbose, 0, UNIT_NUMBER, NULL, "print options, reservations, trims; implies show_errors", NULL),
+    OPTION(deprecated_eager_commit, 1, UNIT_FLAG, NULL, "commit whole segments", OLD),
+    OPTION(arena_eager_commit, 0, UNIT_NUMBER, "eager_region_commit",
+           "commit new extents whole; 1: always, 2: where the system overcommits", NULL),
+    OPTION(purge_decommits, 1, UNIT_FLAG, "reset_decommits",
+           "purge by giving memory back; 0: by telling the system that it may take it (MADV_FREE)", NULL),
+    OPTION(allow_large_os_pages, 0, UNIT_FLAG, "large_os_pages",
+           "take new memory in 2 MiB pages, if there are any", NULL),
+    OPTION(reserve_huge_os_pages, 0, UNIT_NUMBER, NULL, "1 GiB pages reserved at the start", NULL),
+    OPTION(reserve_huge_os_pages_at, -1, UNIT_NUMBER, NULL, "NUMA node of these pages, -1: all", NULL),
+    OPTION(reserve_os_memory, 0, UNIT_KIB, NULL, "memory reserved at the start, in an arena", NULL),
+    OPTION(deprecated_segment_cache, 0, UNIT_NUMBER, NULL, "segments kept per thread", OLD),
+    OPTION(deprecated_page_reset, 0, UNIT_FLAG, NULL, "reset free pages", OLD),
+    OPTION(deprecated_abandoned_page_purge, 0, UNIT_FLAG, NULL, "purge pages of ended threads", OLD),
+    OPTION(deprecated_segment_reset, 0, UNIT_FLAG, NULL, "reset free segments", OLD),
+    OPTION(deprecated_eager_commit_delay, 1, UNIT_NUMBER, NULL, "segments before eager commit", OLD),
+    OPTION(purge_delay, 500, UNIT_MS, "reset_delay",
+           "free memory stays this long; 0: not at all, -1: for ever", NULL),
+    OPTION(use_numa_nodes, 0, UNIT_NUMBER, NULL, "NUMA nodes taken into account, 0: all", NULL),
+    OPTION(disallow_os_alloc, 0, UNIT_FLAG, "limit_os_alloc",
+           "no memory but arenas and what is there already", NULL),
+    OPTION(os_tag, 100, UNIT_NUMBER, NULL, "tag of mappings", "only macOS has tags"),
+    OPTION(max_errors, 32, UNIT_NUMBER, NULL, "error messages printed at most, -1: any number", NULL),
+    OPTION(max_warnings, 32, UNIT_NUMBER, NULL, "warnings printed at most, -1: any number", NULL),
+    OPTION(deprecated_max_segment_reclaim, 10, UNIT_NUMBER, NULL, "segments reclaimed at a time", OLD),
+    OPTION(destroy_on_exit, 0, UNIT_FLAG, NULL, "give all memory back when the process exits",
+           "the system does that, and until then late destructors may still free"),
+    OPTION(arena_reserve, 64 * 1024, UNIT_KIB, NULL,
+           "addresses reserved at a time; by default beginning with 4 MiB, growing up to this", NULL),
+    OPTION(arena_purge_mult, 1, UNIT_NUMBER, NULL, "multiplies purge_delay", NULL),
+    OPTION(deprecated_purge_extend_delay, 1, UNIT_MS, "decommit_extend_delay", "extends purge_delay", OLD),
+    OPTION(disallow_arena_alloc, 0, UNIT_FLAG, NULL, "arenas made from now on are exclusive", NULL),
+    OPTION(retry_on_oom, 400, UNIT_MS, NULL, "wait before trying again",
+           "only on Windows in mimalloc 3.6.0, too"),
+    OPTION(deprecated_visit_abandoned, 1, UNIT_FLAG, NULL, "let visitors see abandoned blocks", OLD),
+    OPTION(guarded_min, 0, UNIT_BYTES, NULL, "smallest guarded block", NO_GUARD),
+    OPTION(guarded_max, GiB, UNIT_BYTES, NULL, "largest guarded block", NO_GUARD),
+    OPTION(unsafe_guarded_precise, 0, UNIT_FLAG, NULL, "end guarded blocks exactly at the guard", NO_GUARD),
+    OPTION(guarded_sample_rate, 0, UNIT_NUMBER, NULL, "guard one in so many blocks", NO_GUARD),
+    OPTION(guarded_sample_seed, 0, UNIT_NUMBER, NULL, "seed of the choice, 0: random", NO_GUARD),
+    OPTION(generic_collect, 0, UNIT_NUMBER, NULL,
+           "a thread's slow allocations from one collection to the next, 0: none but those asked for", NULL),
+    OPTION(page_reclaim_on_free, 1, UNIT_NUMBER, "abandoned_reclaim_on_free",
+           "who frees into an abandoned page takes it over; 0: only one of its own before, -1: never", NULL),
+    OPTION(page_full_retain, 16, UNIT_NUMBER, NULL,
+           "full pages that a thread keeps when there are others, -1: all", NULL),
+    OPTION(page_max_candidates, 4, UNIT_NUMBER, NULL, "pages compared per search",
+           "the first page of a queue has room, or leaves it: none is searched for"),
+    OPTION(max_vabits, 0, UNIT_NUMBER, NULL, "bits of an address",
+           "a page is found by its distance from the window, whatever its address"),
+    OPTION(pagemap_commit, 0, UNIT_FLAG, NULL, "commit the whole page map",
+           "the map of new addresses is mapped with them"),
+    OPTION(page_commit_on_demand, 0, UNIT_FLAG, NULL, "commit parts of pages",
+           "memory that nobody touches is not backed by the system"),
+    OPTION(page_max_reclaim, -1, UNIT_NUMBER, NULL,
+           "with so many pages of a class a thread takes none of its own back by a free, -1: no limit", NULL),
+    OPTION(page_cross_thread_max_reclaim, 4, UNIT_NUMBER, NULL,
+           "with so many pages of a class a thread takes none of others over by a free, -1: no limit", NULL),
+    OPTION(allow_thp, 1, UNIT_NUMBER, NULL,
+           "transparent huge pages; 0: none, 1: beyond the first 64 MiB, 2: and no purges below 2 MiB", NULL),
+    OPTION(arena_purge_min_size, 0, UNIT_KIB, "minimal_purge_size",
+           "shorter runs of free memory are not purged, unless asked for; up to 4 MiB", NULL),
+    OPTION(arena_max_object_size, 2 * 1024 * 1024, UNIT_KIB, NULL, "largest block in an arena",
+           "blocks of all sizes come from one window of addresses"),
+    OPTION(arena_is_numa_local, 0, UNIT_FLAG, NULL, "use arenas of the own NUMA node only",
+           "memory is on the node of the thread that touches it first"),
+    OPTION(stats_merge_on_collect, 1, UNIT_FLAG, NULL, "merge statistics on collect", NO_MERGE),
+    OPTION(profile_alloc_interval, GiB, UNIT_BYTES, NULL, "bytes allocated between profiles", NO_PROFILE),
+    OPTION(profile_inuse_interval, 0, UNIT_BYTES, NULL, "growth between profiles", NO_PROFILE),
+    OPTION(profile_time_interval, 0, UNIT_SECONDS, NULL, "time between profiles", NO_PROFILE),
+    OPTION(profile_sample_rate, 512 * KiB, UNIT_BYTES, NULL, "bytes between samples", NO_PROFILE),
+    OPTION(stats_merge_threshold, 512 * KiB, UNIT_BYTES, NULL, "merge statistics after so much", NO_MERGE),
+    OPTION(arena_purge_immediate_size, 0, UNIT_KIB, NULL,
+           "blocks of this size and more are purged when they are freed, 0: none", NULL),
+    OPTION(continue_on_error, 0, UNIT_FLAG, NULL, "report misuse and ignore the call instead of aborting",
+           NULL),
+    OPTION(scavenger, 1, UNIT_FLAG, NULL, "a thread purges while a threaded program is idle", NULL),
+    OPTION(keep_deepbind, 0, UNIT_FLAG, NULL, "leave RTLD_DEEPBIND to dlopen", NULL),
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == _mi_option_last, "a row for each option");
 
-/* Other names that programs and scripts use. */
-static const struct {
-  const char* name;
-  mi_option_t option;
-} aliases[] = {
-    {"eager_commit", mi_option_deprecated_eager_commit},
-    {"eager_region_commit", mi_option_arena_eager_commit},
-    {"reset_decommits", mi_option_purge_decommits},
-    {"large_os_pages", mi_option_allow_large_os_pages},
-    {"segment_cache", mi_option_deprecated_segment_cache},
-    {"page_reset", mi_option_deprecated_page_reset},
-    {"abandoned_page_purge", mi_option_deprecated_abandoned_page_purge},
-    {"segment_reset", mi_option_deprecated_segment_reset},
-    {"eager_commit_delay", mi_option_deprecated_eager_commit_delay},
-    {"reset_delay", mi_option_purge_delay},
-    {"limit_os_alloc", mi_option_disallow_os_alloc},
-    {"max_segment_reclaim", mi_option_deprecated_max_segment_reclaim},
-    {"purge_extend_delay", mi_option_deprecated_purge_extend_delay},
-    {"visit_abandoned", mi_option_deprecated_visit_abandoned},
-    {"guarded_precise", mi_option_unsafe_guarded_precise},
-    {"abandoned_reclaim_on_free", mi_option_page_reclaim_on_free},
-    {"minimal_purge_size", mi_option_arena_purge_min_size},
-};
+enum { NAMES = 4, NAME_LONGEST = 40 };
 
-#define VALUE_UNREAD LONG_MIN
-
-/* Stored plus one flag: zero, as the process starts, must mean unread. */
-static _Atomic(long) values[_mi_option_last]; /* atomic: value ^ VALUE_UNREAD */
+option_value_t option_values[_mi_option_last];
 static atomic_u32_t chosen[_mi_option_last];  /* atomic: 1: set by the environment or the program */
 
 const option_info_t* option_info(mi_option_t option) {
@@ -124,18 +116,50 @@ static bool is_option(mi_option_t option) {
   return (unsigned)option < (unsigned)_mi_option_last;
 }
 
-static bool same_name(const char* name, const char* text, size_t length) {
-  return strlen(name) == length && strncasecmp(name, text, length) == 0;
+/* The k-th name of an option, or NULL: its own, the same without what it starts with, an older one. */
+static const char* name_of(unsigned option, unsigned k) {
+  static const char* const prefixes[] = {"deprecated_", "unsafe_"};
+  const char* const name = table[option].name;
+  if (k == 0) return name;
+  if (k == NAMES - 1) return table[option].older;
+  const size_t length = strlen(prefixes[k - 1]);
+  return strncmp(name, prefixes[k - 1], length) == 0 ? name + length : NULL;
 }
 
-static mi_option_t find_option(const char* text, size_t length) {
-  for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) {
-    if (same_name(table[i].name, text, length)) return (mi_option_t)i;
+static char to_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* How many letters to add, drop or change to make the text (in any case) the name. */
+static size_t distance(const char* text, size_t length, const char* name, size_t name_length) {
+  size_t row[NAME_LONGEST + 1]; /* from the text so far to each start of the name */
+  for (size_t k = 0; k <= name_length; k++) row[k] = k;
+  for (size_t i = 0; i < length; i++) {
+    size_t before = row[0];
+    row[0] = i + 1;
+    for (size_t k = 0; k < name_length; k++) {
+      const size_t change = before + (to_lower(text[i]) != name[k]);
+      before = row[k + 1];
+      row[k + 1] = min_size(change, min_size(row[k], before) + 1);
+    }
   }
-  for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
-    if (same_name(aliases[i].name, text, length)) return aliases[i].option;
+  return row[name_length];
+}
+
+mi_option_t option_find(const char* text, size_t length, size_t tolerance) {
+  mi_option_t found = _mi_option_last;
+  for (unsigned i = 0; i < (unsigned)_mi_option_last * NAMES; i++) {
+    const char* const name = name_of(i / NAMES, i % NAMES);
+    const size_t name_length = name != NULL ? strlen(name) : 0;
+    if (name_length == 0 || name_length > NAME_LONGEST) continue;
+    if (length > name_length + tolerance || name_length > length + tolerance) continue;
+    const size_t far = distance(text, length, name, name_length);
+    if (far > tolerance) continue;
+    found = (mi_option_t)(i / NAMES);
+    if (far == 0) break;
+    tolerance = far - 1; /* from here on only what is nearer */
   }
-  return _mi_option_last;
+  return found;
 }
 
 static bool is_one_of(const char* text, const char* const* words) {
@@ -156,23 +180,24 @@ static long suffix_factor(const char* suffix) {
   return 0;
 }
 
-/* A decimal number with sign and, for sizes, suffix.  False: not a number, or too large. */
+/* A number, decimal or after 0x, and for sizes a suffix.  Sizes below zero are zero, those above what a long
+   holds are the largest.  False: not a number, or too large. */
 static bool parse_number(const char* text, option_unit_t unit, long* value) {
-  const bool negative = *text == '-';
-  if (*text == '-' || *text == '+') text++;
-  if (*text < '0' || *text > '9') return false;
-  long number = 0;
-  for (; *text >= '0' && *text <= '9'; text++) {
-    if (__builtin_mul_overflow(number, 10L, &number)) return false;
-    if (__builtin_add_overflow(number, (long)(*text - '0'), &number)) return false;
-  }
   const bool sized = unit == UNIT_BYTES || unit == UNIT_KIB;
-  if (*text != 0) {
-    const long factor = sized ? suffix_factor(text) : 0;
-    if (factor == 0 || __builtin_mul_overflow(number, factor, &number)) return false;
+  const int saved = errno;
+  char* end;
+  errno = 0;
+  long number = strtol(text, &end, strpbrk(text, "xX") != NULL ? 16 : 10);
+  const bool bad = end == text || errno != 0 || number == VALUE_UNREAD;
+  errno = saved;
+  if (bad) return false;
+  if (sized && number < 0) number = 0;
+  if (*end != 0) {
+    const long factor = sized ? suffix_factor(end) : 0;
+    if (factor == 0) return false;
+    if (__builtin_mul_overflow(number, factor, &number)) number = LONG_MAX;
   }
-  if (unit == UNIT_KIB) number = number / 1024 + (number % 1024 != 0);
-  *value = negative ? -number : number;
+  *value = unit == UNIT_KIB ? number / 1024 + (number % 1024 != 0) : number;
   return true;
 }
 
@@ -191,21 +216,17 @@ static bool parse_value(const char* text, option_unit_t unit, long* value) {
 setting_t option_parse_entry(const char* entry) {
   setting_t setting = {.name = entry + strlen(OPTIONS_PREFIX)};
   setting.name_length = strcspn(setting.name, "=");
-  setting.option = find_option(setting.name, setting.name_length);
+  setting.option = option_find(setting.name, setting.name_length, 0);
   const char* const end = setting.name + setting.name_length; /* a word without '=' sets nothing */
   if (setting.option != _mi_option_last && *end == '=')
     setting.valid = parse_value(end + 1, table[setting.option].unit, &setting.value);
   return setting;
 }
 
-static long load_value(mi_option_t option) {
-  return load_acquire(&values[option]) ^ VALUE_UNREAD;
-}
-
 /* The first of several entries counts, and a value that the program has set meanwhile stays. */
 static bool store_unread(mi_option_t option, long value) {
   long expected = VALUE_UNREAD ^ VALUE_UNREAD;
-  return cas_strong_acq_rel(&values[option], &expected, value ^ VALUE_UNREAD);
+  return cas_strong_acq_rel(&option_values[option], &expected, value ^ VALUE_UNREAD);
 }
 
 static void apply_entry(const char* entry) {
@@ -218,35 +239,30 @@ static COLD void read_environment(void) {
   for (unsigned i = 0; i < (unsigned)_mi_option_last; i++) store_unread((mi_option_t)i, table[i].initial);
 }
 
-long option_get(mi_option_t option) {
-  if (!is_option(option)) return 0;
-  if (unlikely(load_value(option) == VALUE_UNREAD)) read_environment();
-  return load_value(option);
+long option_read(mi_option_t option) {
+  read_environment();
+  return load_acquire(&option_values[option]) ^ VALUE_UNREAD;
 }
 
 bool option_chosen(mi_option_t option) {
   return load_relaxed(&chosen[option]) != 0;
 }
 
-bool option_enabled(mi_option_t option) {
-  return option_get(option) != 0;
-}
-
 EXPORT long mi_option_get(mi_option_t option) {
-  return option_get(option);
+  return is_option(option) ? option_get(option) : 0;
 }
 
 EXPORT bool mi_option_is_enabled(mi_option_t option) {
-  return option_enabled(option);
+  return mi_option_get(option) != 0;
 }
 
 EXPORT long mi_option_get_clamp(mi_option_t option, long min, long max) {
-  const long value = option_get(option);
+  const long value = mi_option_get(option);
   return value < min ? min : value > max ? max : value;
 }
 
 EXPORT size_t mi_option_get_size(mi_option_t option) {
-  const long value = option_get(option);
+  const long value = mi_option_get(option);
   if (value <= 0) return 0;
   const size_t factor = is_option(option) && table[option].unit == UNIT_KIB ? KiB : 1;
   return (size_t)value > SIZE_MAX / factor ? SIZE_MAX : (size_t)value * factor;
@@ -254,7 +270,7 @@ EXPORT size_t mi_option_get_size(mi_option_t option) {
 
 static void set_value(mi_option_t option, long value) {
   if (value == VALUE_UNREAD) value++;
-  store_release(&values[option], value ^ VALUE_UNREAD);
+  store_release(&option_values[option], value ^ VALUE_UNREAD);
 }
 
 EXPORT void mi_option_set(mi_option_t option, long value) {

@@ -7,6 +7,10 @@
 #ifndef CORE_OPTIONS_H
 #define CORE_OPTIONS_H
 
+#include <limits.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
 #include "base/config.h"
 #include "mimalloc.h"
 
@@ -23,6 +27,7 @@ typedef struct option_info_s {
   const char* name; /* in lower case, without MIMALLOC_ */
   long initial;
   option_unit_t unit;
+  const char* older; /* another name that programs and scripts use, or NULL */
   const char* meaning;
   const char* unused; /* why the option is accepted and has no effect; NULL: it has one */
 } option_info_t;
@@ -30,14 +35,27 @@ typedef struct option_info_s {
 /* The table's row; option < _mi_option_last. */
 const option_info_t* option_info(mi_option_t option);
 
-/* The current value.  Anybody may call this at any time, from the first instruction of the process on. */
-long option_get(mi_option_t option);
-bool option_enabled(mi_option_t option);
+#define VALUE_UNREAD LONG_MIN
 
-/* ---- for printing ---- */
+/* Atomic: value ^ VALUE_UNREAD, because zero, as the process starts, must mean unread. */
+typedef _Atomic(long) option_value_t;
+extern HIDDEN option_value_t option_values[];
+long option_read(mi_option_t option);
+
+/* The current value; option < _mi_option_last.  Anybody may call this at any time, from the first instruction
+   of the process on. */
+static inline long option_get(mi_option_t option) {
+  const long value = load_acquire(&option_values[option]) ^ VALUE_UNREAD;
+  return likely(value != VALUE_UNREAD) ? value : option_read(option);
+}
+static inline bool option_enabled(mi_option_t option) {
+  return option_get(option) != 0;
+}
 
 /* The option was set by the environment or the program; option < _mi_option_last. */
 bool option_chosen(mi_option_t option);
+
+/* ---- for printing ---- */
 
 /* What an entry MIMALLOC_NAME=value of the environment says. */
 #define OPTIONS_PREFIX "MIMALLOC_"
@@ -49,5 +67,8 @@ typedef struct setting_s {
   size_t name_length;
 } setting_t;
 setting_t option_parse_entry(const char* entry);
+
+/* The option whose name is the nearest to a text, at most `tolerance` letters off; else _mi_option_last. */
+mi_option_t option_find(const char* text, size_t length, size_t tolerance);
 
 #endif

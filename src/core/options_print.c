@@ -6,6 +6,8 @@
 #include "core/options.h"
 #include "os/process.h"
 
+enum { HINT_TOLERANCE = 2 }; /* letters */
+
 EXPORT void mi_options_print_out(mi_output_fun* out, void* arg) {
   static const char* const units[] = {"", "", " ms", " s", " bytes", " KiB"};
   const output_t output = {out, arg};
@@ -25,7 +27,11 @@ EXPORT void mi_options_print(void) {
 static void warn_entry(const char* entry) {
   const setting_t setting = option_parse_entry(entry);
   if (setting.option == _mi_option_last) {
-    report_mistake("there is no option %.*s (in the environment)", (int)setting.name_length, setting.name);
+    const mi_option_t near = option_find(setting.name, setting.name_length, HINT_TOLERANCE);
+    const char* const hint = near != _mi_option_last ? option_info(near)->name : NULL;
+    report_mistake("there is no option %.*s (in the environment)%s%s%s", (int)setting.name_length,
+                   setting.name, hint != NULL ? "; is " : "", hint != NULL ? hint : "",
+                   hint != NULL ? " meant?" : "");
   } else if (!setting.valid) {
     const char* const text = setting.name + setting.name_length;
     report_mistake("option %s cannot be: %s (in the environment)", option_info(setting.option)->name,

@@ -32,7 +32,6 @@ enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
   RETIRE_CADENCES = 16,   /* slow-path visits that an empty last page of its class is kept */
   RETIRE_BYTES_MAX = 32 * 1024, /* what such a page may have carved */
-  FULL_RETAIN = 16,       /* full pages a part keeps when the process has several threads */
   QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
   HEAP_SEGMENT_BITS = 4096,
 };

@@ -3,6 +3,7 @@
    page and the edges between them are drawn in heap.h. */
 #include <string.h>
 
+#include "core/options.h"
 #include "heap/heap.h"
 #include "heap/queue.h"
 #include "memory/purge.h"
@@ -69,7 +70,9 @@ static void part_to_full(heap_part_t* part, page_t* page) {
   dequeue(part, page);
   store_relaxed(&page->owner_tag, own_tag(part, page) | CARE_FULL);
   queue_append(&part->full, page);
-  if (part->full.count > FULL_RETAIN && heap_is_threaded()) part_give_up(part, part->full.first);
+  const long retain = option_get(mi_option_page_full_retain);
+  if (retain < 0 || part->full.count <= (size_t)retain || !heap_is_threaded()) return;
+  part_give_up(part, part->full.first);
 }
 
 void part_unfull(heap_part_t* part, page_t* page) {

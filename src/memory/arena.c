@@ -114,8 +114,13 @@ purged_t arena_purge(const arena_t* arena, size_t segment, uint64_t bits) {
   void* const address = slice_address(segment, bits);
   const size_t size = bit_count(bits) * (size_t)SLICE_SIZE;
   if (arena != NULL && (arena->flags & ARENA_PINNED) != 0) return PURGED_NOT;
+  const bool by_system = arena == NULL || arena->commit == NULL;
+  if (by_system && !option_enabled(mi_option_purge_decommits)) {
+    counter_add(&memory_counters.reset_calls, 1);
+    return os_reset(address, size) == 0 ? PURGED_RESET : PURGED_NOT;
+  }
   counter_add(&memory_counters.purge_calls, 1);
-  if (arena == NULL || arena->commit == NULL) {
+  if (by_system) {
     if (os_purge(address, size) != 0) return PURGED_NOT;
     /* The program may have handed over the memory of a file. */
     return arena != NULL && (arena->flags & ARENA_OUTSIDE) != 0 ? PURGED_UNKNOWN : PURGED_ZERO;

@@ -77,7 +77,7 @@ size_t arena_next_open(arena_t* arena, size_t index);
 /* For the claimer of the slices, in an arena with a commit function: those not committed become so. */
 bool arena_commit(const arena_t* arena, size_t segment, uint64_t bits);
 
-typedef enum purged_e { PURGED_NOT, PURGED_UNKNOWN, PURGED_ZERO } purged_t;
+typedef enum purged_e { PURGED_NOT, PURGED_RESET, PURGED_UNKNOWN, PURGED_ZERO } purged_t;
 /* For the claimer: drop the memory of adjacent slices; what they hold then. */
 purged_t arena_purge(const arena_t* arena, size_t segment, uint64_t bits);
 

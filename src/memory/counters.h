@@ -16,6 +16,8 @@ typedef struct memory_counters_s {
   atomic_u64_t metadata; /* bytes of tables and metadata chunks */
   atomic_u64_t purged;   /* bytes given back to the OS, in total */
   atomic_u64_t purge_calls;
+  atomic_u64_t reset; /* bytes that the OS may take, in total */
+  atomic_u64_t reset_calls;
   atomic_u64_t commit_calls;
   atomic_u64_t map_calls;
 } memory_counters_t;

@@ -32,8 +32,8 @@ enum {
   SOON = 10,                /* purge delays within which a reuse counts as one */
 };
 
-/* Which dirty slices to purge. */
-typedef enum purge_what_e { PURGE_OLD, PURGE_ALL } purge_what_t;
+/* Which dirty slices to purge: long runs with old ones, any long runs, or all. */
+typedef enum purge_what_e { PURGE_OLD, PURGE_LONG, PURGE_ALL } purge_what_t;
 
 static struct {
   atomic_u32_t mode;
@@ -46,8 +46,29 @@ static struct {
 } state;
 
 long purge_delay(void) {
-  return option_get(mi_option_purge_delay);
+  const long delay = option_get(mi_option_purge_delay);
+  const long times = option_get(mi_option_arena_purge_mult);
+  if (delay <= 0 || times == 1) return delay;
+  return delay < INT32_MAX ? delay * mi_option_get_clamp(mi_option_arena_purge_mult, 0, INT16_MAX) : delay;
 }
+
+static bool is_never(void) {
+  return option_get(mi_option_purge_delay) < 0;
+}
+
+unsigned purge_level(void) {
+  const size_t page = option_get(mi_option_allow_thp) >= 2 ? (size_t)1 << LARGE_PAGE_SHIFT : 1;
+  const size_t least = max_size(mi_option_get_size(mi_option_arena_purge_min_size), page);
+  const size_t slices = div_up(least, SLICE_SIZE);
+  return slices <= 1 ? 0 : (unsigned)min_size(bit_highest(slices - 1) + 1, RUN_LEVELS - 1);
+}
+
+bool purge_at_once(size_t slices) {
+  const long big = option_get(mi_option_arena_purge_immediate_size);
+  if (big > 0 && slices >= div_up((size_t)big, SLICE_SIZE / KiB)) return !is_never();
+  return unlikely(purge_delay() == 0) && slices >> purge_level() != 0;
+}
+
 void purge_set_mode(purge_mode_t mode) {
   store_relaxed(&state.mode, (uint32_t)mode);
 }
@@ -74,7 +95,8 @@ static void purge_and_release(size_t segment, uint64_t bits, size_t count) {
   segment_clear(segment, WORD_DIRTY_EVEN, bits);
   segment_clear(segment, WORD_DIRTY_ODD, bits);
   if (result != PURGED_NOT) {
-    counter_add(&memory_counters.purged, (uint64_t)count * SLICE_SIZE);
+    counter_add(result == PURGED_RESET ? &memory_counters.reset : &memory_counters.purged,
+                (uint64_t)count * SLICE_SIZE);
     if (result == PURGED_ZERO) segment_set(segment, WORD_ZERO, bits);
     segment_set(segment, WORD_PURGED, bits);
     store_relaxed(segment_word(segment, WORD_PURGE_TIME), os_now_ms());
@@ -92,18 +114,41 @@ static uint64_t highest_run(uint64_t set, size_t most) {
   return bit_range(top + 1 - count, count);
 }
 
-static uint64_t purgeable(size_t segment, purge_what_t what) {
-  const uint64_t free = load_acquire(segment_word(segment, WORD_FREE)); /* partner: segment_release */
-  if (what == PURGE_ALL) return free & segment_dirty(segment);
-  return free & load_relaxed(segment_word(segment, word_of(load_relaxed(&state.period) + 1)));
+/* Those of the set that lie in a run of 2^level adjacent bits. */
+static uint64_t long_runs(uint64_t set, unsigned level) {
+  uint64_t runs = bit_runs(set, 1u << level);
+  for (unsigned k = 0; k < level; k++) runs |= runs << (1u << k);
+  return runs;
 }
 
-/* Purge at most `most` slices of a segment, the highest first; returns how many. */
+/* The runs of the set that hold one of the seeds, which are in it. */
+static uint64_t runs_around(uint64_t seeds, uint64_t set) {
+  for (uint64_t before = 0; seeds != before;) {
+    before = seeds;
+    seeds |= (seeds << 1 | seeds >> 1) & set;
+  }
+  return seeds;
+}
+
+static uint64_t purgeable(size_t segment, purge_what_t what) {
+  const uint64_t free = load_acquire(segment_word(segment, WORD_FREE)); /* partner: segment_release */
+  const uint64_t dirty = free & segment_dirty(segment);
+  if (what == PURGE_ALL) return dirty;
+  const unsigned level = purge_level();
+  const uint64_t runs = long_runs(dirty, level);
+  if (what == PURGE_LONG) return runs;
+  const uint64_t old = runs & load_relaxed(segment_word(segment, word_of(load_relaxed(&state.period) + 1)));
+  return level == 0 ? old : runs_around(old, runs);
+}
+
+/* Purge at most `most` slices of a segment, the highest first, but no part of a run that must be long;
+   returns how many. */
 static size_t purge_segment(size_t segment, purge_what_t what, size_t most) {
   size_t done = 0;
+  const bool whole = what != PURGE_ALL && purge_level() > 0;
   uint64_t set = purgeable(segment, what);
   while (set != 0 && done < most) {
-    const uint64_t run = highest_run(set, most - done);
+    const uint64_t run = highest_run(set, whole ? SEGMENT_SLICES : most - done);
     if (segment_claim_bits(segment, run)) {
       done += bit_count(run);
       purge_and_release(segment, run, bit_count(run));
@@ -138,21 +183,22 @@ static size_t purge_apart(purge_what_t what, size_t most) {
 
 /* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again.
  */
-static size_t purge_highest(size_t most) {
+static size_t purge_highest(purge_what_t what, size_t most) {
+  const unsigned hint = HINT_DIRTY + (what == PURGE_ALL ? 0 : purge_level());
   size_t done = 0;
   size_t s = window_segments();
   while (done < most && s-- > 0) {
-    s = summary_highest(HINT_DIRTY, s);
+    s = summary_highest(hint, s);
     if (s == SLICE_NONE) break;
-    done += purge_segment(s, PURGE_ALL, most - done);
-    if (!summary_holds(HINT_DIRTY, s)) summary_refute(HINT_DIRTY, s);
+    done += purge_segment(s, what, most - done);
+    if (!summary_holds(hint, s)) summary_refute(hint, s);
   }
-  return done < most ? done + purge_apart(PURGE_ALL, most - done) : done;
+  return done < most ? done + purge_apart(what, most - done) : done;
 }
 
 size_t purge_all(void) {
   const uint64_t before = load_relaxed(&memory_counters.purged);
-  purge_highest(WINDOW_SLICES);
+  purge_highest(PURGE_ALL, WINDOW_SLICES);
   return (size_t)(load_relaxed(&memory_counters.purged) - before);
 }
 
@@ -185,25 +231,26 @@ static size_t budget(void) {
 }
 
 void purge_over_budget(size_t slices) {
-  if (!is_inline() || purge_delay() < 0) return;
+  if (!is_inline() || is_never()) return;
   const size_t dirty = (size_t)load_relaxed(&memory_counters.dirty) / SLICE_SIZE;
   const size_t allowed = budget();
   if (dirty <= allowed) return;
   /* At least a visit's worth, so that a burst of small releases costs few calls. */
-  purge_highest(max_size(VISIT_SLICES, min_size(dirty - allowed, 2 * slices)));
+  purge_highest(PURGE_LONG, max_size(VISIT_SLICES, min_size(dirty - allowed, 2 * slices)));
 }
 
 /* ---- age ---- */
 
 /* Continue the running drain, by at most `most` slices; the last visitor begins the next period. */
 static void drain(size_t most, uint64_t now) {
+  const unsigned hint = HINT_DIRTY + purge_level();
   uintptr_t cursor = load_relaxed(&state.cursor);
   while (cursor > 0 && most > 0) {
-    const size_t s = summary_highest(HINT_DIRTY, cursor - 1);
+    const size_t s = summary_highest(hint, cursor - 1);
     const size_t done = s == SLICE_NONE ? 0 : purge_segment(s, PURGE_OLD, most);
-    most -= done;
+    most -= min_size(done, most);
     if (most == 0) return; /* perhaps more in this segment: the next visit looks there first */
-    if (s != SLICE_NONE && !summary_holds(HINT_DIRTY, s)) summary_refute(HINT_DIRTY, s);
+    if (s != SLICE_NONE && !summary_holds(hint, s)) summary_refute(hint, s);
     const uintptr_t next = s == SLICE_NONE ? 0 : s;
     if (cas_strong_acq_rel(&state.cursor, &cursor, next)) {
       cursor = next;
@@ -222,7 +269,7 @@ static void begin_drain(void) {
 }
 
 void purge_due(void) {
-  if (!is_inline() || load_relaxed(&memory_counters.dirty) == 0 || purge_delay() < 0) return;
+  if (!is_inline() || load_relaxed(&memory_counters.dirty) == 0 || is_never()) return;
   const uint64_t now = os_now_ms();
   if (load_relaxed(&state.cursor) == 0) {
     if (now < load_relaxed(&state.due)) return;

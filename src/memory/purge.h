@@ -10,8 +10,14 @@
 
 #include "memory/segment.h"
 
-/* Milliseconds from free to purge (an option); 0: at once, negative: never. */
+/* Milliseconds from free to purge (options); 0: at once, negative: never. */
 long purge_delay(void);
+
+/* Runs of fewer than 2^level slices are purged only by purge_all (options). */
+unsigned purge_level(void);
+
+/* Are so many adjacent slices purged when they are freed? */
+bool purge_at_once(size_t slices);
 
 /* Who purges by age: the threads that call the allocator, or the scavenger. */
 typedef enum purge_mode_e { PURGE_INLINE, PURGE_BACKGROUND } purge_mode_t;

@@ -34,7 +34,7 @@ atomic_u32_t scavenger_hinted;
 static atomic_word_t job;
 
 static bool is_any_dirty(void) {
-  return summary_any(HINT_DIRTY) || arena_any_dirty();
+  return summary_any(HINT_DIRTY + purge_level()) || arena_any_dirty();
 }
 
 static void sleep_until_dirty(void) {

@@ -128,6 +128,18 @@ void slices_open(extent_t segments) {
   give_back(segments.first * SEGMENT_SLICES, (segments.first + segments.count) * SEGMENT_SLICES);
 }
 
+static bool commit_range(size_t first, size_t end) {
+  counter_add(&memory_counters.commit_calls, 1);
+  if (os_commit(window_address(first), (end - first) * SLICE_SIZE) != 0) return false;
+  size_t fresh = 0;
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    const uint64_t before = or_acq_rel(segment_word(p.segment, WORD_COMMITTED), p.bits);
+    fresh += bit_count(p.bits & ~before);
+  }
+  counter_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
+  return true;
+}
+
 /* The new segments become an arena of huge pages, if there are so many: by the option, for everybody. */
 static void use_large_pages(extent_t extent) {
   const uint32_t flags = ARENA_PINNED | ARENA_COMMITTED | ARENA_ZERO;
@@ -137,13 +149,23 @@ static void use_large_pages(extent_t extent) {
   if (arena != NULL) arena_publish(arena);
 }
 
+/* By the option; if it fails, slices are committed when they are claimed. */
+static void commit_ahead(extent_t extent) {
+  const long eager = option_get(mi_option_arena_eager_commit);
+  if (eager == 1 || (eager == 2 && os_overcommits()))
+    commit_range(extent.first * SEGMENT_SLICES, (extent.first + extent.count) * SEGMENT_SLICES);
+}
+
 typedef enum backing_e { BACKING_PLAIN, BACKING_BY_OPTION } backing_t;
 
 static bool grow(size_t segments, size_t alignment, backing_t backing, extent_t* own) {
   extent_t extent;
   if (!window_grow(segments, alignment, &extent)) return false;
   segment_place(extent.first, extent.count);
-  if (backing == BACKING_BY_OPTION && option_enabled(mi_option_allow_large_os_pages)) use_large_pages(extent);
+  if (backing == BACKING_BY_OPTION) {
+    if (option_enabled(mi_option_allow_large_os_pages)) use_large_pages(extent);
+    else commit_ahead(extent);
+  }
   const size_t padding = window_padding(extent.first, alignment);
   *own = (extent_t){extent.first + padding, segments};
   slices_open((extent_t){extent.first, padding});
@@ -209,18 +231,6 @@ static size_t claim_somewhere(home_t* home, size_t count, size_t alignment) {
 }
 
 /* ---- committing ---- */
-
-static bool commit_range(size_t first, size_t end) {
-  counter_add(&memory_counters.commit_calls, 1);
-  if (os_commit(window_address(first), (end - first) * SLICE_SIZE) != 0) return false;
-  size_t fresh = 0;
-  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
-    const uint64_t before = or_acq_rel(segment_word(p.segment, WORD_COMMITTED), p.bits);
-    fresh += bit_count(p.bits & ~before);
-  }
-  counter_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
-  return true;
-}
 
 /* Make claimed slices usable, and their neighbours with them: COMMITTED is the one word that others than the
    claimer set, since it only says what is so, and committing is idempotent.  Where the program commits, it is
@@ -336,7 +346,7 @@ void slices_release_purged(size_t slice, size_t count) {
 void slices_release(size_t slice, size_t count) {
   const size_t end = slice + count;
   if (release_pinned(slice, count)) return;
-  if (purge_delay() == 0) {
+  if (purge_at_once(count)) {
     slices_release_purged(slice, count);
     return;
   }

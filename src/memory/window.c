@@ -24,13 +24,13 @@
 
 #include "base/bits.h"
 #include "core/diagnostics.h"
+#include "core/options.h"
 #include "memory/counters.h"
 #include "os/os.h"
 
 enum {
   BASE_TRIES = 8,
   SKIP_TRIES = 12,         /* 4 MiB doubled 12 times: 16 GiB of foreign mappings are passed over */
-  EXTENT_SEGMENTS = 16,    /* usual size of an extent, once the window has that size too */
   SHIFT_PLACED = 0,        /* origin's low bits in a PLACED window; else log2 of the size */
   SHIFT_RESERVED_MAX = 36, /* 64 GiB */
   SHIFT_RESERVED_MIN = 25, /* 32 MiB */
@@ -169,7 +169,9 @@ static int place(uintptr_t from, size_t first, size_t count) {
   }
   error = map_rows(from, first, count);
   if (error != 0 && is_placed(from)) os_unmap(address, size);
-  if (error == 0 && first < HUGE_PAGES_FROM_SEGMENT) os_no_huge_pages(address, size);
+  const size_t small = HUGE_PAGES_FROM_SEGMENT - min_size(first, HUGE_PAGES_FROM_SEGMENT);
+  const size_t without = option_enabled(mi_option_allow_thp) ? min_size(small, count) : count;
+  if (error == 0 && without > 0) os_no_huge_pages(address, without * SEGMENT_SIZE);
   return error;
 }
 
@@ -202,16 +204,18 @@ static void fill_gap(uintptr_t from, size_t first, size_t end) {
 }
 
 static size_t usual_extent(size_t at) {
-  size_t size = 1; /* 1, 1, 2, 4, 8, 16, 16, ... : half of what there will be */
-  while (size < EXTENT_SEGMENTS && size < at) size *= 2;
-  return align_up(size, granule());
+  const size_t limit = min_size(mi_option_get_size(mi_option_arena_reserve), WINDOW_SEGMENTS * SEGMENT_SIZE);
+  const size_t most = div_up(limit, SEGMENT_SIZE);
+  size_t size = option_chosen(mi_option_arena_reserve) ? most : 1;
+  while (size < most && size < at) size *= 2; /* 1, 1, 2, 4, 8, 16, 16, ... : half of what there will be */
+  return align_up(max_size(size, 1), granule());
 }
 
 bool window_grow(size_t segments, size_t alignment, extent_t* extent) {
   if (!window_init()) return false;
   const uintptr_t from = load_relaxed(&origin);
   size_t seen = load_relaxed(&frontier);
-  size_t most = EXTENT_SEGMENTS * granule();
+  size_t most = WINDOW_SEGMENTS;
   size_t skip = 0;
   int skips = 0;
   for (;;) {

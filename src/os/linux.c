@@ -19,6 +19,10 @@
 
 #include "base/bits.h"
 
+#ifndef MADV_FREE
+#define MADV_FREE 8 /* Linux 4.5 */
+#endif
+
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
 #endif
@@ -109,11 +113,19 @@ int os_commit(void* addr, size_t size) {
   return error;
 }
 
-int os_purge(void* addr, size_t size) {
+static int advise(void* addr, size_t size, int advice) {
   const int saved = errno;
-  const int error = madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : errno;
+  const int error = madvise(addr, size, advice) == 0 ? 0 : errno;
   errno = saved;
   return error;
+}
+
+int os_purge(void* addr, size_t size) {
+  return advise(addr, size, MADV_DONTNEED);
+}
+
+int os_reset(void* addr, size_t size) {
+  return advise(addr, size, MADV_FREE);
 }
 
 /* Kernels from 6.17 on move one mapping after the other and stop at the first that fails: what can be read in
@@ -179,9 +191,7 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
 }
 
 void os_no_huge_pages(void* addr, size_t size) {
-  const int saved = errno;
-  madvise(addr, size, MADV_NOHUGEPAGE);
-  errno = saved;
+  advise(addr, size, MADV_NOHUGEPAGE);
 }
 
 /* ---- time, chance, forks ---- */
@@ -306,6 +316,12 @@ static long read_start(const char* path, char* text, size_t size) {
   }
   errno = saved;
   return n > 0 ? n : 0;
+}
+
+/* The file holds a number: 2 is "never". */
+bool os_overcommits(void) {
+  char text[8];
+  return read_start("/proc/sys/vm/overcommit_memory", text, sizeof(text)) > 0 && text[0] != '2';
 }
 
 /* The file holds ranges of numbers, rising: "0-1,4". */

@@ -40,6 +40,10 @@ int os_commit(void* addr, size_t size);
    Else (EINVAL: locked by mlock) the contents are unknown. */
 int os_purge(void* addr, size_t size);
 
+/* Tell the OS that it may take the memory behind a writable range whenever it needs some: what the range
+   holds is unknown until it is written to.  0, or an errno value: nothing has changed. */
+int os_reset(void* addr, size_t size);
+
 /* Move the contents of a writable range to another one without copying; both ranges stay writable, and `from`
    reads as zero afterwards.  Else an errno value: `from` is what it was, the contents of `to` are lost;
    ENOTRECOVERABLE: `to` is not even mapped.  What was moved is a mapping of its own for good, so callers
@@ -60,6 +64,9 @@ unsigned os_numa_nodes(void);
 
 /* Ask for no huge pages in a range; a hint. */
 void os_no_huge_pages(void* addr, size_t size);
+
+/* Does the OS promise more memory than it has, so that unused memory costs nothing?  False when unknown. */
+bool os_overcommits(void);
 
 /* Milliseconds of a clock that never goes back; may step by several at once (it is cheap). */
 uint64_t os_now_ms(void);

@@ -82,6 +82,8 @@ static void fill_process(mi_stats_t* stats, const stats_snapshot_t* from) {
   stats->committed = count_of(figure_read(&memory_counters.committed), (int64_t)from->peak_committed,
                               from->committed);
   stats->purged.total = (int64_t)from->purged;
+  stats->reset.total = (int64_t)figure_read(&memory_counters.reset);
+  stats->reset_calls.total = (int64_t)figure_read(&memory_counters.reset_calls);
   stats->mmap_calls.total = (int64_t)from->map_calls;
   stats->commit_calls.total = (int64_t)from->commit_calls;
   stats->purge_calls.total = (int64_t)from->purge_calls;

@@ -12,17 +12,23 @@ static void give(size_t* where, size_t value) {
   if (where != NULL) *where = value;
 }
 
+/* Counted from when the library is loaded: its constructor asks first. */
+static uint64_t elapsed_ms(void) {
+  static atomic_u64_t first_ms;
+  uint64_t start = 0;
+  const uint64_t now = os_now_ms();
+  return cas_strong_acq_rel(&first_ms, &start, now) ? 0 : now - start;
+}
+
+__attribute__((constructor)) static void note_start(void) { elapsed_ms(); }
+
 EXPORT void mi_process_info(size_t* elapsed_msecs, size_t* user_msecs, size_t* system_msecs,
                             size_t* current_rss, size_t* peak_rss, size_t* current_commit,
                             size_t* peak_commit, size_t* page_faults) {
-  static atomic_u64_t first_ms;
   const memory_stats_t memory = memory_stats();
-  uint64_t start = 0;
-  const uint64_t now = os_now_ms();
   const os_usage_t usage = os_process_usage();
   const size_t rss = os_process_rss();
-  if (cas_strong_acq_rel(&first_ms, &start, now)) start = now;
-  give(elapsed_msecs, (size_t)(now - start));
+  give(elapsed_msecs, (size_t)elapsed_ms());
   give(user_msecs, usage.user_ms);
   give(system_msecs, usage.system_ms);
   give(current_rss, rss);

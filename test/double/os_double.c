@@ -24,6 +24,7 @@ WRAPPED(os_map)
 WRAPPED(os_unmap)
 WRAPPED(os_commit)
 WRAPPED(os_purge)
+WRAPPED(os_reset)
 WRAPPED(os_no_huge_pages)
 WRAPPED(os_now_ms)
 WRAPPED(os_random)
@@ -229,6 +230,12 @@ int WRAP(os_purge)(void* addr, size_t size) {
   require_pages(addr, size);
   const int error = count_call(CALL_PURGE);
   return error != 0 ? error : REAL(os_purge)(addr, size);
+}
+
+int WRAP(os_reset)(void* addr, size_t size) {
+  require_pages(addr, size);
+  const int error = count_call(CALL_RESET);
+  return error != 0 ? error : REAL(os_reset)(addr, size);
 }
 
 void WRAP(os_no_huge_pages)(void* addr, size_t size) {

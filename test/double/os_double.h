@@ -20,6 +20,7 @@ typedef enum os_call_e {
   CALL_MAP,
   CALL_COMMIT,
   CALL_PURGE,
+  CALL_RESET,
   CALL_THREAD_START,
   CALL_BARRIER, /* not counted among ... */
   CALL_ANY,     /* ... one count over all kinds */

@@ -67,6 +67,10 @@ int os_purge(void* addr, size_t size) {
   return 0;
 }
 
+int os_reset(void* addr, size_t size) {
+  return os_purge(addr, size);
+}
+
 int os_move(void* from, void* to, size_t size) {
   UNUSED(from);
   UNUSED(to);
@@ -90,6 +94,10 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
 
 unsigned os_numa_nodes(void) {
   return 1;
+}
+
+bool os_overcommits(void) {
+  return false;
 }
 
 uint64_t os_now_ms(void) {

@@ -226,3 +226,49 @@ def prepare_git(context):
                    env=environment)
     with open(source, "rb") as file:
         context.client(["git", "fast-import", "--quiet"], cwd=repository, env=environment, stdin=file)
+
+
+SCENE = """
+#version 3.7;
+global_settings {{ assumed_gamma 1.0 max_trace_level 6 }}
+camera {{ location <0, 6, -14> look_at <0, 1, 0> }}
+light_source {{ <20, 30, -20> rgb 1 area_light <3, 0, 0>, <0, 0, 3>, 3, 3 }}
+plane {{ y, 0 pigment {{ checker rgb 0.2, rgb 0.8 }} finish {{ reflection 0.1 }} }}
+#declare N = 0;
+#while (N < {count})
+  #declare A = N * 2.39996;
+  #declare R = 0.18 * sqrt(N);
+  union {{
+    sphere {{ <0, 0.3, 0>, 0.28 }}
+    difference {{ cylinder {{ <0, 0, 0>, <0, 0.5, 0>, 0.2 }} sphere {{ <0, 0.5, 0>, 0.15 }} }}
+    blob {{ threshold 0.6 sphere {{ <0, 0.7, 0>, 0.3, 1 }} sphere {{ <0.2, 0.8, 0>, 0.25, 1 }} }}
+    text {{ internal 1 str(N, 1, 0) 0.1, 0 scale 0.3 translate <-0.1, 1, -0.1> }}
+    pigment {{ rgb <mod(N, 7) / 7, mod(N, 5) / 5, mod(N, 3) / 3> }}
+    normal {{ bumps 0.2 scale 0.1 }}
+    finish {{ reflection 0.2 phong 0.5 }}
+    translate <R * cos(A), 0, R * sin(A)>
+  }}
+  #declare N = N + 1;
+#end
+"""
+
+
+@program("povray", ["povray"])
+def povray(context):
+    scene = context.write("scene.pov", SCENE.format(count=context.pick(150, 1500)))
+    width, height = context.pick(120, 480), context.pick(90, 360)
+    context.run(["povray", f"+I{scene}", "+Oout.ppm", "+FP", f"+W{width}", f"+H{height}", "+A0.3", "+WT2", "-J",
+                 "-D", "-GA"], environment={"HOME": context.work})
+    lines = context.read("out.ppm").split(b"\n", 8)    # the comments name the time
+    return b"\n".join(line for line in lines if not line.startswith(b"#"))
+
+
+@program("rocksdb", ["db_bench", "ldb"])
+def rocksdb(context):
+    """Debian's db_bench on one thread with a fixed seed; what counts is what the data base holds at the end."""
+    database = os.path.join(context.work, "database")
+    steps = "fillrandom,overwrite,readrandom,multireadrandom,seekrandom,deleterandom,compact,readseq"
+    context.run(["db_bench", f"--db={database}", f"--num={context.pick(20000, 150000)}", "--seed=7", "--threads=1",
+                 "--value_size=400", "--compression_type=none", "--write_buffer_size=1048576",
+                 f"--benchmarks={steps}"], preload_libc=True)
+    return context.client(["ldb", f"--db={database}", "scan", "--hex"])

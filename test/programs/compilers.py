@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Compilers over generated sources; the result is the object code."""
+"""Compilers and linkers over generated sources; the result is the object code."""
 
 import shutil
 
 from context import prepares, program
+
+DEBIAN_RUSTC = "/usr/bin/rustc"
 
 
 def c_source(count):
@@ -93,3 +95,64 @@ def clang(context):
 @prepares("clang")
 def prepare_clang(context):
     context.write("generated.c", c_source(context.pick(150, 900)), context.data)
+
+
+@program("lld", ["ld.lld"])
+def lld(context):
+    """A shared library of many objects, with symbols, relocations and debugging information merged. It leaves
+    by _exit, so that only its start tells which malloc served it."""
+    objects = [context.data_file(f"part{n}.o") for n in range(context.pick(8, 40))]
+    many = [name for _ in range(context.pick(25, 50)) for name in objects]    # the first of equal names counts
+    context.run(["ld.lld", "-shared", "--build-id=sha1", "--threads=2", "-z", "muldefs", "--gc-sections", "-O2",
+                 *many, "-o", "out.so"], counted=False)
+    return context.read("out.so")
+
+
+@prepares("lld")
+def prepare_lld(context):
+    source = context.write("part.c", c_source(context.pick(40, 100)).replace("int main", "int start"), context.data)
+    for n in range(context.pick(8, 40)):
+        names = [f"-D{name}{k}={name}{n}_{k}" for name in "fs" for k in range(100)] + [f"-Dstart=start{n}"]
+        context.client(["gcc", "-std=gnu11", "-O1", "-g", "-fPIC", "-ffunction-sections", *names, "-c", source,
+                        "-o", context.data_file(f"part{n}.o")])
+
+
+def rust_source(count):
+    """Generic types, traits and collections, monomorphised for each number."""
+    parts = ["use std::collections::{BTreeMap, HashMap};\n",
+             "pub trait Shape { fn area(&self) -> f64; fn name(&self) -> String; }\n"]
+    for n in range(count):
+        parts.append(f"""
+#[derive(Clone, Debug, PartialEq)]
+pub struct S{n}<T> {{ pub items: Vec<T>, pub names: BTreeMap<String, T>, pub size: f64 }}
+impl<T: Clone + std::fmt::Debug> Shape for S{n}<T> {{
+    fn area(&self) -> f64 {{ self.size * {n}.5 + self.items.len() as f64 }}
+    fn name(&self) -> String {{ format!("{{:?}} of {n}", self.items.iter().rev().take(3).collect::<Vec<_>>()) }}
+}}
+pub fn f{n}(text: &str) -> Result<u64, String> {{
+    let mut seen: HashMap<char, Vec<u{8 << n % 4}>> = HashMap::new();
+    for (i, c) in text.chars().enumerate() {{ seen.entry(c).or_default().push(i as u{8 << n % 4}); }}
+    let s = S{n} {{ items: vec![(1u8, text.to_string())], names: BTreeMap::new(), size: text.len() as f64 }};
+    let shapes: Vec<Box<dyn Shape>> = vec![Box::new(s.clone()), Box::new(s)];
+    match shapes.iter().map(|x| x.area() as u64 + x.name().len() as u64).max() {{
+        Some(m) if m > {n} => Ok(m + seen.values().map(|v| v.len() as u64).sum::<u64>()),
+        Some(m) => Err(format!("small: {{m}}")),
+        None => Err("none".into()),
+    }}
+}}
+""")
+    return "".join(parts)
+
+
+@program("rustc", [DEBIAN_RUSTC])
+def rustc(context):
+    """Debian's: the compiler that rustup installs carries an allocator of its own."""
+    shutil.copy(context.data_file("generated.rs"), context.work)
+    context.run([DEBIAN_RUSTC, "--edition", "2021", "--crate-type", "lib", "-C", "opt-level=2", "-C", "codegen-units=1",
+                 "--emit", "asm", "-o", "out.s", "generated.rs"])
+    return context.read("out.s")
+
+
+@prepares("rustc")
+def prepare_rustc(context):
+    context.write("generated.rs", rust_source(context.pick(6, 60)), context.data)

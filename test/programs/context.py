@@ -69,17 +69,17 @@ class Context:
     def random(self):
         return random.Random(20211)
 
-    def _account(self, process):
+    def _account(self, process, counted=True):
         self.usage.add(process.usage()[1])
-        proof = process.prove()
+        proof = process.prove(counted)
         self.proof = self.proof.merge(proof) if self.proof else proof
 
-    def run(self, command, **settings):
+    def run(self, command, counted=True, **settings):
         """Run a command to its end on the allocator; returns its stdout."""
         settings.setdefault("cwd", self.work)
         process = measure.run(self.tools, self.allocator, command, self.work, statistics=self.statistics,
                               **settings)
-        self._account(process)
+        self._account(process, counted)
         return process.text("stdout")
 
     @contextlib.contextmanager

@@ -134,28 +134,40 @@ static void* stay(void* unused) {
   return unused;
 }
 
-static void give_up_body(void) {
-  enum { PAGES = 3 * FULL_RETAIN };
+enum { RETAIN = 8, PAGES = 3 * RETAIN };
+
+/* With a second thread: fill pages; how many the part has given up then. */
+static int pages_given_up(long retain) {
   static void* blocks[PAGES * PER_PAGE];
   pthread_t thread;
+  mi_option_set(mi_option_page_full_retain, retain);
   must(pthread_create(&thread, NULL, stay, NULL) == 0);
   while (load_relaxed(&may_end) == 0) usleep(1000);
   for (int i = 0; i < PAGES * PER_PAGE; i++) blocks[i] = mi_malloc(SIZE);
-  must(own_part()->full.count <= FULL_RETAIN);
+  must(own_part()->full.count <= (retain < 0 ? PAGES : (size_t)retain));
   int abandoned = 0;
   for (int i = 0; i < PAGES; i++) abandoned += state_of(page_of(blocks[i * PER_PAGE])) == REMOTE_ABANDONED;
-  must(abandoned >= PAGES - FULL_RETAIN - 1);
   for (int i = 0; i < PAGES * PER_PAGE; i++) mi_free(blocks[i]);
   mi_collect(true);
   must(part_is_valid(own_part()));
   for (int i = 0; i < PAGES * PER_PAGE; i += PER_PAGE) must(page_of(blocks[i]) == NULL);
   store_relaxed(&may_end, 2);
   must(pthread_join(thread, NULL) == 0);
+  return abandoned;
+}
+
+static void give_up_body(void) {
+  must(pages_given_up(RETAIN) >= PAGES - RETAIN - 1);
+}
+
+static void keep_all_body(void) {
+  must(pages_given_up(-1) == 0);
 }
 
 static void full_pages_are_given_up_beside_threads(void** unused) {
   UNUSED(unused);
   in_child(give_up_body);
+  in_child(keep_all_body);
 }
 
 /* ---- retired pages ---- */

@@ -160,6 +160,126 @@ static void highest_first_body(void) {
   must(resident(claim.slice, 160) == 320 && resident(claim.slice + 160, 96) == 0);
 }
 
+/* purge_decommits 0: the system is told that it may take the memory, which is then not known to be zero. */
+static void reset_body(void) {
+  start(DELAY);
+  mi_option_set(mi_option_purge_decommits, 0);
+  const claim_t claim = claim_and_stamp(8, SLICE_SIZE, 1);
+  slices_release(claim.slice, 8);
+  must(purge_all() == 0 && dirty() == 0);
+  must(double_calls(CALL_PURGE) == 0 && double_calls(CALL_RESET) == 1);
+  must(memory_counters.reset == 8 * SLICE_SIZE && memory_counters.reset_calls == 1);
+  const claim_t again = claim_and_stamp(8, SLICE_SIZE, 2);
+  must(again.slice == claim.slice && !again.zero);
+  must(is_stamped(again.slice, 8, 2));
+  double_fail(CALL_RESET, 1, 1, EINVAL);
+  slices_release(again.slice, 8);
+  must(purge_all() == 0 && dirty() == 0 && memory_counters.reset == 8 * SLICE_SIZE);
+}
+
+static void pass_delays(void) {
+  for (int i = 0; i < 8; i++) {
+    double_advance_clock(DELAY);
+    purge_due();
+  }
+}
+
+/* Release `count` slices, then, some delays later, one behind them; the first are purged only with that one
+   when count + 1 is the least that is purged. */
+static void least_run(size_t count) {
+  const claim_t run = claim_and_stamp(count, SLICE_SIZE, 1);
+  const claim_t next = claim_and_stamp(1, SLICE_SIZE, 1);
+  const claim_t more = claim_and_stamp(count + 1, SEGMENT_SIZE, 1); /* in another segment */
+  must(next.slice == run.slice + count);
+  slices_release(run.slice, count);
+  slices_release(more.slice, count + 1);
+  pass_delays();
+  must(dirty() == count * SLICE_SIZE && double_calls(CALL_PURGE) == 1);
+  must(resident(more.slice, count + 1) == 0 && resident(run.slice, count) == 2 * count);
+  slices_release(next.slice, 1);
+  pass_delays();
+  must(dirty() == 0 && double_calls(CALL_PURGE) == 2 && resident(run.slice, count + 1) == 0);
+}
+
+static void least_size_body(void) {
+  start(DELAY);
+  mi_option_set(mi_option_arena_purge_min_size, 7 * 64); /* 7 slices: rounded up to 8 */
+  least_run(7);
+  const claim_t claim = claim_and_stamp(7, SLICE_SIZE, 1);
+  slices_release(claim.slice, 7);
+  must(purge_all() == 7 * SLICE_SIZE && dirty() == 0); /* asked for */
+  mi_option_set(mi_option_purge_delay, 0);
+  const claim_t last = claim_and_stamp(7, SLICE_SIZE, 1);
+  slices_release(last.slice, 7);
+  pass_delays();
+  must(dirty() == 7 * SLICE_SIZE);
+}
+
+static void huge_page_body(void) {
+  start(DELAY);
+  mi_option_set(mi_option_allow_thp, 2);
+  least_run(31);
+}
+
+/* What is over the budget goes by long runs only, too. */
+static void long_runs_over_budget_body(void) {
+  static claim_t claims[400];
+  start(DELAY);
+  mi_option_set(mi_option_arena_purge_min_size, 8 * 64);
+  for (size_t i = 0; i < 400; i++) claims[i] = claim_and_stamp(1, SLICE_SIZE, i);
+  for (size_t i = 0; i < 400; i += 2) slices_release(claims[i].slice, 1);
+  must(dirty() == 200 * SLICE_SIZE && double_calls(CALL_PURGE) == 0);
+  for (size_t i = 1; i < 400; i += 2) slices_release(claims[i].slice, 1);
+  must(dirty() <= 10 * MiB && double_calls(CALL_PURGE) < 40);
+}
+
+static void big_at_once_body(void) {
+  start(DELAY);
+  mi_option_set(mi_option_arena_purge_immediate_size, 16 * 64);
+  const claim_t big = claim_and_stamp(16, SLICE_SIZE, 1);
+  const claim_t small = claim_and_stamp(15, SLICE_SIZE, 1);
+  slices_release(big.slice, 16);
+  must(dirty() == 0 && resident(big.slice, 16) == 0);
+  slices_release(small.slice, 15);
+  must(dirty() == 15 * SLICE_SIZE);
+  mi_option_set(mi_option_purge_delay, -1);
+  const claim_t kept = claim_and_stamp(16, SEGMENT_SIZE, 1);
+  slices_release(kept.slice, 16);
+  must(resident(kept.slice, 16) == 32);
+}
+
+static void longer_delay_body(void) {
+  start(DELAY);
+  mi_option_set(mi_option_arena_purge_mult, 3);
+  const claim_t claim = claim_and_stamp(4, SLICE_SIZE, 1);
+  slices_release(claim.slice, 4);
+  double_advance_clock(3 * DELAY - 1);
+  purge_due();
+  must(dirty() == 4 * SLICE_SIZE);
+  double_advance_clock(3 * DELAY + 1);
+  purge_due();
+  must(dirty() == 0);
+}
+
+static void memory_is_reset(void** unused) {
+  UNUSED(unused);
+  in_child(reset_body);
+}
+static void short_runs_stay(void** unused) {
+  UNUSED(unused);
+  in_child(least_size_body);
+  in_child(huge_page_body);
+  in_child(long_runs_over_budget_body);
+}
+static void big_runs_go_at_once(void** unused) {
+  UNUSED(unused);
+  in_child(big_at_once_body);
+}
+static void delay_is_multiplied(void** unused) {
+  UNUSED(unused);
+  in_child(longer_delay_body);
+}
+
 static void old_memory_goes(void** unused) {
   UNUSED(unused);
   in_child(age_body);
@@ -205,7 +325,9 @@ int main(void) {
       cmocka_unit_test(delay_0_is_at_once), cmocka_unit_test(delay_minus_1_is_never),
       cmocka_unit_test(locked_memory),      cmocka_unit_test(burst_of_pages),
       cmocka_unit_test(burst_of_one_block), cmocka_unit_test(buffer_in_a_loop),
-      cmocka_unit_test(highest_goes_first),
+      cmocka_unit_test(highest_goes_first), cmocka_unit_test(memory_is_reset),
+      cmocka_unit_test(short_runs_stay),    cmocka_unit_test(big_runs_go_at_once),
+      cmocka_unit_test(delay_is_multiplied),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

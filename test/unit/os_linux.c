@@ -52,6 +52,9 @@ static void mappings_go_where_asked(void** unused) {
   assert_true(p[0] == 1 && p[SIZE / 2 - 1] == 1 && is_zero(p + SIZE / 2, SIZE / 2));
   assert_int_equal(os_purge(p, SIZE / 4), 0);
   assert_true(is_zero(p, SIZE / 4) && p[SIZE / 4] == 1);
+  assert_int_equal(os_reset(p + SIZE / 4, SIZE / 4), 0);
+  p[SIZE / 4] = 2; /* written to anew: it stays */
+  assert_true(p[SIZE / 4] == 2 && (p[SIZE / 2 - 1] == 1 || p[SIZE / 2 - 1] == 0));
   os_unmap(p, SIZE);
   assert_int_equal(os_reserve_at(p, SIZE), 0);
   os_unmap(p, SIZE);
@@ -75,6 +78,7 @@ static void limits_are_told(void** unused) {
   assert_non_null(p);
   assert_int_equal(mlock(p, os_page_size()), 0);
   assert_int_equal(os_purge(p, os_page_size()), EINVAL);
+  assert_int_equal(os_reset(p, os_page_size()), EINVAL);
   os_unmap(p, os_page_size());
   assert_int_equal(errno, 4711);
 }
