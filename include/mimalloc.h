@@ -894,7 +894,7 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 }
 #endif
 
-/* ---- constant sizes, typed allocation ---------------------------------------------------------------- */
+/* ---- typed allocation -------------------------------------------------------------------------------- */
 
 /* For sizes (and alignments) that are constants; nonnull: p is not NULL.  In this version nothing can be
    gained by them: they are other names. */
