@@ -13,10 +13,10 @@ FREEZE_OPERATIONS ?= 1000000
 FUZZ_SECONDS      ?= 600
 
 # What was made for mimalloc itself, in Debian's unstable suite: tried on ours, if it can be fetched.
-FOREIGN_PACKAGES := libmimalloc3 libmimalloc-dev mold jaq luametatex libc6 libgcc-s1 libzstd1 zlib1g
+FOREIGN_PACKAGES := libmimalloc3 libmimalloc-dev mold jaq luametatex libc6 libgcc-s1 libzstd1 zlib1g python3-psutil
 
 .DEFAULT_GOAL := build
-.PHONY: amalgamation build run test stress fuzz bench bench-metadata bench-quick doc install clean help
+.PHONY: amalgamation build deb run test stress fuzz bench bench-metadata bench-quick doc install clean help
 
 build: ## build the library (Release) in build/release
 	@tools/install-deps build
@@ -69,6 +69,12 @@ doc: ## the reference of every function and the pages of doc/, as HTML, in build
 
 install: build ## install library, headers, CMake package and pkg-config file into PREFIX (/usr/local)
 	@cmake --install $(RELEASE) --prefix $(PREFIX)
+
+deb: ## a Debian package in build/deb, which takes the place of mimalloc's own
+	@tools/install-deps build package
+	@cmake -S . -B build/deb -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr -DMI_BUILD_TESTS=OFF >/dev/null
+	@cmake --build build/deb -- -j $(CORES)
+	@cd build/deb && cpack -G DEB
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -27,12 +27,22 @@ function(mi_compile target)
   set_target_properties(${target} PROPERTIES C_EXTENSIONS ON POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
-add_library(mimalloc-obj OBJECT ${MI_SOURCES})
-mi_compile(mimalloc-obj MI_DEBUG=${MI_DEBUG_NUMBER})
+# mi_usage(target options): what the target brings to those who link it.  The options keep the library in a program
+# that calls nothing of it by name: its malloc is meant for the whole program, whatever --as-needed says.
+function(mi_usage target options)
+  target_include_directories(${target} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${MI_INSTALL_INCLUDEDIR}>)
+  if(MI_OVERRIDE AND options)
+    target_link_options(${target} INTERFACE "${options}")
+  endif()
+endfunction()
+
+add_library(mimalloc-parts OBJECT ${MI_SOURCES})
+mi_compile(mimalloc-parts MI_DEBUG=${MI_DEBUG_NUMBER})
 
 if(MI_BUILD_SHARED)
   # nodelete: threads keep their heaps, and atexit their frees, after a dlclose.
-  add_library(mimalloc SHARED $<TARGET_OBJECTS:mimalloc-obj>)
+  add_library(mimalloc SHARED $<TARGET_OBJECTS:mimalloc-parts>)
   set_target_properties(mimalloc PROPERTIES VERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
     SOVERSION ${PROJECT_VERSION_MAJOR} LINKER_LANGUAGE C)
   if(MI_OVERRIDE AND NOT MI_SANITIZE)
@@ -42,8 +52,7 @@ if(MI_BUILD_SHARED)
   endif()
   target_link_options(mimalloc PRIVATE -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro)
   target_link_libraries(mimalloc PRIVATE Threads::Threads)
-  target_include_directories(mimalloc INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  mi_usage(mimalloc "-Wl,--push-state,--no-as-needed,$<TARGET_FILE:mimalloc>,--pop-state")
 endif()
 
 # All objects as one whose internal names are local: no name of ours can clash with one of the user's, and
@@ -51,9 +60,9 @@ endif()
 if(MI_BUILD_STATIC OR MI_BUILD_OBJECT)
   set(object_file ${CMAKE_CURRENT_BINARY_DIR}/mimalloc.o)
   add_custom_command(OUTPUT ${object_file}
-    COMMAND ${CMAKE_LINKER} -r -o ${object_file}.joined $<TARGET_OBJECTS:mimalloc-obj>
+    COMMAND ${MI_JOIN} -o ${object_file}.joined $<TARGET_OBJECTS:mimalloc-parts>
     COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${object_file}.joined ${object_file}
-    DEPENDS mimalloc-obj $<TARGET_OBJECTS:mimalloc-obj>
+    DEPENDS mimalloc-parts $<TARGET_OBJECTS:mimalloc-parts>
     COMMAND_EXPAND_LISTS VERBATIM COMMENT "Joining the objects into mimalloc.o")
   set_source_files_properties(${object_file} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   add_custom_target(mimalloc-object ALL DEPENDS ${object_file})
@@ -63,6 +72,12 @@ if(MI_BUILD_STATIC)
   add_dependencies(mimalloc-static mimalloc-object)
   set_target_properties(mimalloc-static PROPERTIES OUTPUT_NAME mimalloc LINKER_LANGUAGE C)
   target_link_libraries(mimalloc-static INTERFACE Threads::Threads)
-  target_include_directories(mimalloc-static INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  mi_usage(mimalloc-static "-Wl,--undefined=mi_version")
+endif()
+if(MI_BUILD_OBJECT)
+  add_library(mimalloc-obj OBJECT IMPORTED GLOBAL)
+  set_target_properties(mimalloc-obj PROPERTIES IMPORTED_OBJECTS ${object_file})
+  add_dependencies(mimalloc-obj mimalloc-object)
+  target_link_libraries(mimalloc-obj INTERFACE Threads::Threads)
+  mi_usage(mimalloc-obj "")
 endif()

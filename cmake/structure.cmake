@@ -3,12 +3,12 @@
 
 set(checker ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/check-structure --root ${PROJECT_SOURCE_DIR})
 if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
-  foreach(check includes lines columns functions conditionals names words)
+  foreach(check includes lines columns licenses functions conditionals names words)
     mi_ctest(structure ${check} LABELS quick COMMAND ${checker} ${check})
   endforeach()
   foreach(check calls cycles)
     mi_ctest(structure ${check} LABELS quick
-      COMMAND ${checker} ${check} --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-obj.dir)
+      COMMAND ${checker} ${check} --objects ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/mimalloc-parts.dir)
   endforeach()
   mi_ctest(structure selftest LABELS quick
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/test-checks --compiler ${CMAKE_C_COMPILER})

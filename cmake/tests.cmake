@@ -136,4 +136,4 @@ foreach(set ${MI_TEST_SETS})
   endif()
 endforeach()
 
-include(structure)
+include(cmake/structure.cmake)

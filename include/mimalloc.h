@@ -21,6 +21,8 @@
 
 /* The interface implemented: major * 10000 + minor * 100 + patch. */
 #define MI_MALLOC_VERSION 30600
+/* The release of this implementation; it has numbers of its own. */
+#define MI_RELEASE "0.1.0"
 
 #ifdef __cplusplus
 #include <cstdlib>

@@ -41,5 +41,7 @@ static void warn_entry(const char* entry) {
 
 static __attribute__((constructor)) void warn_about_environment(void) {
   os_environment(OPTIONS_PREFIX, &warn_entry);
+  report_verbose("release " MI_RELEASE ", interface of mimalloc %d.%d.%d", mi_version() / 10000,
+                 mi_version() / 100 % 100, mi_version() % 100);
   if (option_enabled(mi_option_verbose)) mi_options_print();
 }

@@ -28,7 +28,7 @@ static const struct {
 };
 
 static const char start[] =
-    "# Options\n"
+    "<!-- SPDX-License-Identifier: MIT -->\n# Options\n"
     "\n"
     "<!-- Made from the table in src/core/options.c by test/doc/options_page.c: not edited by hand. -->\n"
     "\n"
