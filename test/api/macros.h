@@ -36,6 +36,7 @@ typedef struct item_s {
 static void constants(void) {
   CHECK(MI_MALLOC_VERSION == 30600 && mi_version() == MI_MALLOC_VERSION);
   CHECK(MI_SMALL_WSIZE_MAX == 128 && MI_SMALL_SIZE_MAX == 1024);
+  CHECK(strcmp(MI_RELEASE, "0.1.0") >= 0);
   CHECK(MI_STAT_VERSION == 6 && MI_BIN_HUGE == 73);
   mi_stats_t_decl(stats);
   CHECK(stats.size == sizeof(mi_stats_t) && mi_stats_get(&stats));
