@@ -69,7 +69,7 @@ static void use(std::pmr::memory_resource* resource, mi_heap_t* heap) {
   std::pmr::list<long double> list(resource);
   for (int i = 0; i < 2000; i++) {
     numbers.push_back(i);
-    names[i] = std::pmr::string(50 + i % 50, 'x', resource);
+    names[i] = std::pmr::string(std::size_t(50 + i % 50), 'x', resource);
     list.push_back(i);
     CHECK(reinterpret_cast<std::uintptr_t>(&list.back()) % alignof(long double) == 0);
   }
