@@ -52,11 +52,11 @@
 #if defined(__GNUC__)
 #define mi_decl_export __attribute__((visibility("default")))
 #define mi_decl_restrict
-#define mi_attr_malloc              __attribute__((malloc))
-#define mi_attr_alloc_size(s)       __attribute__((alloc_size(s)))
-#define mi_attr_alloc_size2(s1, s2) __attribute__((alloc_size(s1, s2)))
-#define mi_attr_alloc_align(p)      __attribute__((alloc_align(p)))
-#define mi_attr_const               __attribute__((const))
+#define mi_attr_malloc              __attribute__((__malloc__))
+#define mi_attr_alloc_size(s)       __attribute__((__alloc_size__(s)))
+#define mi_attr_alloc_size2(s1, s2) __attribute__((__alloc_size__(s1, s2)))
+#define mi_attr_alloc_align(p)      __attribute__((__alloc_align__(p)))
+#define mi_attr_const               __attribute__((__const__))
 #else
 #define mi_decl_export
 #define mi_decl_restrict
@@ -68,12 +68,40 @@
 #endif
 #define mi_cdecl /* the calling convention of hooks: C's own */
 
-/* An export whose result must not be dropped, and one that returns a fresh block. */
+/* An export whose result must not be dropped, and one whose result is a block for mi_free. */
 #define mi_decl_result mi_decl_nodiscard mi_decl_export
-#define mi_decl_fresh  mi_decl_nodiscard mi_decl_export mi_decl_restrict
+#define mi_decl_fresh  mi_decl_result mi_attr_freed_by_us
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* Who takes blocks back, and as which argument: so gcc finds those that go to the wrong function, ours or
+   another's (-Wmismatched-dealloc, part of -Wall).  All functions that return blocks must know all of these,
+   which are declared twice therefore.  They are the usual ones, for each costs compile time; a function that
+   is not among them takes any block unchecked, as mi_cfree must, for it is asked about the blocks of others.
+   The results of mi_new and its kin are unchecked: operator delete may free them too. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+#define mi_attr_takers(take)                                                                              \
+  take(void, mi_free, 1, (void*)) take(void, mi_ufree, 1, (void*, size_t*))                               \
+  take(void, mi_free_size, 1, (void*, size_t)) take(void, mi_free_aligned, 1, (void*, size_t))            \
+  take(void, mi_free_size_aligned, 1, (void*, size_t, size_t)) take(void, mi_free_small, 1, (void*))      \
+  take(void, mi_free_small_nonnull, 1, (void*)) take(void, mi_free_small_local, 1, (void*))               \
+  take(void, mi_free_small_local_nonnull, 1, (void*)) take(void*, mi_realloc, 1, (void*, size_t))         \
+  take(void*, mi_reallocf, 1, (void*, size_t)) take(void*, mi_reallocn, 1, (void*, size_t, size_t))       \
+  take(void*, mi_reallocarray, 1, (void*, size_t, size_t)) take(void*, mi_rezalloc, 1, (void*, size_t))   \
+  take(void*, mi_recalloc, 1, (void*, size_t, size_t)) take(void*, mi_urealloc, 1, (void*, size_t,        \
+  size_t*, size_t*)) take(void*, mi_realloc_aligned, 1, (void*, size_t, size_t))                          \
+  take(void*, mi_heap_realloc, 2, (struct mi_heap_s*, void*, size_t))                                     \
+  take(void*, mi_heap_reallocf, 2, (struct mi_heap_s*, void*, size_t))
+#define mi_attr_taker(type, name, argument, parameters)         , __malloc__(name, argument)
+#define mi_attr_declare_taker(type, name, argument, parameters) ; type name parameters mi_attr_noexcept
+struct mi_heap_s mi_attr_takers(mi_attr_declare_taker);
+#define mi_attr_freed_by_us __attribute__((mi_attr_takers(mi_attr_taker)))
+#else
+#define mi_attr_freed_by_us
 #endif
 
 /* ---- the standard functions -------------------------------------------------------------------------- */
@@ -90,7 +118,7 @@ mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_noexcept mi_att
    result replaces p, which is freed when it differs.  p NULL: mi_malloc(newsize).  newsize 0: a fresh
    smallest block, and p is freed (ISO C's realloc may return NULL there; ours, in the replacement of malloc,
    does). On failure p stays valid and unchanged. */
-mi_decl_result void* mi_realloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_realloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
 /* p itself when its usable size is newsize or more, else NULL and p unchanged: a block never gets larger by
    this.  NULL for NULL.  A refusal is no error: errno stays, and the error hook is not called. */
@@ -124,15 +152,16 @@ mi_decl_fresh void* mi_zalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_at
 /* As mi_malloc and mi_realloc of count * size bytes. */
 mi_decl_fresh void* mi_mallocn(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(1, 2);
-mi_decl_result void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_noexcept
+mi_decl_fresh void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
 
 /* As mi_realloc, but p is freed also when it fails. */
-mi_decl_result void* mi_reallocf(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_reallocf(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
 
 /* The bytes a program may use at p: at least what was asked for, all of it writable.  0 for NULL.  Of what is
    no block of ours: 0 and a warning, but where malloc is replaced, what the malloc behind ours answers for
-   its blocks, and a misuse for the rest. */
+   its blocks, and a misuse for the rest.  Compilers know the size asked for only: with _FORTIFY_SOURCE=3 say
+   mi_expand(p, mi_usable_size(p)) before using more. */
 mi_decl_result size_t mi_usable_size(const void* p) mi_attr_noexcept;
 
 /* The usable size that a block of `size` bytes gets from mi_malloc; `size` itself when no such block can
@@ -161,24 +190,21 @@ mi_decl_result size_t mi_wsize_from_size(size_t size) mi_attr_noexcept mi_attr_c
 
 /* The functions of that name without u, telling also the usable size in bytes of the block made
    (`block_size`), freed, or resized (before: `block_size_pre`, after: `block_size_post`).  Each of these
-   pointers may be NULL; 0 is stored where there is no block: after a failure, and for NULL. */
-mi_decl_fresh void* mi_umalloc(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_ucalloc(size_t count, size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(1, 2);
-mi_decl_result void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre,
-                                 size_t* block_size_post) mi_attr_noexcept mi_attr_alloc_size(2);
+   pointers may be NULL; 0 is stored where there is no block: after a failure, and for NULL.  All bytes told
+   may be used, so compilers are not told the size asked for. */
+mi_decl_fresh void* mi_umalloc(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_ucalloc(size_t count, size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre,
+                                size_t* block_size_post) mi_attr_noexcept;
 mi_decl_export void mi_ufree(void* p, size_t* block_size) mi_attr_noexcept;
-mi_decl_fresh void* mi_umalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_uzalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_umalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
+mi_decl_fresh void* mi_uzalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_umalloc_aligned(size_t size, size_t alignment,
                                        size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+    mi_attr_alloc_align(2);
 mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
                                        size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+    mi_attr_alloc_align(2);
 
 /* ---- aligned allocation ------------------------------------------------------------------------------ */
 
@@ -202,28 +228,28 @@ mi_decl_fresh void* mi_calloc_aligned(size_t count, size_t size,
 mi_decl_fresh void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment,
                                          size_t offset) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(1, 2);
-mi_decl_result void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
+mi_decl_fresh void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
     mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_result void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment,
-                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment,
+                                          size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
 
 /* ---- resizing zero-initialised blocks ---------------------------------------------------------------- */
 
 /* As mi_realloc, and what the block grows by is zero.  p NULL: a zeroed block.  Only for NULL and for blocks
    that came zeroed from this allocator and were resized by nothing but these functions: the bytes between the
    size last asked for and the usable size are taken to be zero still.  So they must not be written. */
-mi_decl_result void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
-mi_decl_result void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
+mi_decl_fresh void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
-mi_decl_result void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
+mi_decl_fresh void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
     mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_result void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment,
-                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
-mi_decl_result void* mi_recalloc_aligned(void* p, size_t newcount, size_t size,
-                                         size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
+mi_decl_fresh void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment,
+                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_recalloc_aligned(void* p, size_t newcount, size_t size,
+                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
     mi_attr_alloc_align(4);
-mi_decl_result void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment,
-                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment,
+                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
 
 /* ---- POSIX, Unix and Windows names ------------------------------------------------------------------- */
 
@@ -256,7 +282,7 @@ mi_decl_fresh void* mi_valloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_at
 mi_decl_fresh void* mi_pvalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
 
 /* mi_reallocn that reports in errno: EOVERFLOW when count * size overflows, else ENOMEM. */
-mi_decl_result void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_noexcept
+mi_decl_fresh void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
 
 /* NetBSD's: resize the block whose pointer `ptrp` points to (NULL there: none yet) to count * size bytes and
@@ -266,10 +292,11 @@ mi_decl_result void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr
 mi_decl_export int mi_reallocarr(void* ptrp, size_t count, size_t size) mi_attr_noexcept;
 
 /* Other names of mi_recalloc_aligned and mi_recalloc_aligned_at. */
-mi_decl_result void* mi_aligned_recalloc(void* p, size_t newcount, size_t size,
-                                         size_t alignment) mi_attr_noexcept;
-mi_decl_result void* mi_aligned_offset_recalloc(void* p, size_t newcount, size_t size, size_t alignment,
-                                                size_t offset) mi_attr_noexcept;
+mi_decl_fresh void* mi_aligned_recalloc(void* p, size_t newcount, size_t size,
+                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
+    mi_attr_alloc_align(4);
+mi_decl_fresh void* mi_aligned_offset_recalloc(void* p, size_t newcount, size_t size, size_t alignment,
+                                               size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
 
 /* Copies of a multibyte and of a wide string; NULL for NULL. */
 mi_decl_fresh unsigned char* mi_mbsdup(const unsigned char* s) mi_attr_noexcept mi_attr_malloc;
@@ -289,13 +316,13 @@ mi_decl_export int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name
    runtime nothing can be thrown: a message, then abort.  An alignment that is 0 or no power of two fails
    without a call of the handler, a product that overflows like any other size.  The _realloc forms leave p
    as it was when they throw.  Freed by mi_free or, where that is ours, operator delete. */
-mi_decl_fresh void* mi_new(size_t size) mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_new_aligned(size_t size, size_t alignment) mi_attr_malloc mi_attr_alloc_size(1)
+mi_decl_result void* mi_new(size_t size) mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_result void* mi_new_aligned(size_t size, size_t alignment) mi_attr_malloc mi_attr_alloc_size(1)
     mi_attr_alloc_align(2);
-mi_decl_fresh void* mi_new_nothrow(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_new_aligned_nothrow(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
+mi_decl_result void* mi_new_nothrow(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_result void* mi_new_aligned_nothrow(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(1) mi_attr_alloc_align(2);
-mi_decl_fresh void* mi_new_n(size_t count, size_t size) mi_attr_malloc mi_attr_alloc_size2(1, 2);
+mi_decl_result void* mi_new_n(size_t count, size_t size) mi_attr_malloc mi_attr_alloc_size2(1, 2);
 mi_decl_result void* mi_new_realloc(void* p, size_t newsize) mi_attr_alloc_size(2);
 mi_decl_result void* mi_new_reallocn(void* p, size_t newcount, size_t size) mi_attr_alloc_size2(2, 3);
 
@@ -357,15 +384,15 @@ mi_decl_fresh void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) mi_attr_n
 
 /* Resizing keeps a block of `heap` where it is when it fits; a block of another heap always moves into
    `heap`. */
-mi_decl_result void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
-mi_decl_result void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
-mi_decl_result void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
-mi_decl_result void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
-mi_decl_result void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
 
 /* The same with an alignment: as mi_malloc_aligned and its kin. */
@@ -387,23 +414,23 @@ mi_decl_fresh void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t
 mi_decl_fresh void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment,
                                               size_t offset) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
-mi_decl_result void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
+mi_decl_fresh void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
+                                            size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
     mi_attr_alloc_align(4);
-mi_decl_result void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
-                                                size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+mi_decl_fresh void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                               size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
 
 /* As mi_rezalloc_aligned and its kin (for blocks that came zeroed from such functions only). */
-mi_decl_result void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                              size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
+mi_decl_fresh void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
+                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
     mi_attr_alloc_align(4);
-mi_decl_result void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
-                                                 size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
-mi_decl_result void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
-                                              size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4)
+mi_decl_fresh void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
+                                                size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+mi_decl_fresh void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4)
     mi_attr_alloc_align(5);
-mi_decl_result void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
-                                                 size_t alignment, size_t offset) mi_attr_noexcept
+mi_decl_fresh void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
+                                                size_t alignment, size_t offset) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
 
 /* As mi_strdup, mi_strndup and mi_realpath: the copy lies in `heap`. */
@@ -413,8 +440,8 @@ mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname,
                                       char* resolved_name) mi_attr_noexcept;
 
 /* As mi_new and mi_new_n: the new-handler runs, and std::bad_alloc is thrown, when out of memory. */
-mi_decl_fresh void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
+mi_decl_result void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
+mi_decl_result void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
 
 /* ---- a thread's parts of heaps ---------------------------------------------------------------------- */
@@ -474,15 +501,15 @@ mi_decl_fresh void* mi_theap_malloc_aligned(mi_theap_t* theap, size_t size,
 mi_decl_fresh void* mi_theap_zalloc_aligned(mi_theap_t* theap, size_t size,
                                             size_t alignment) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_result void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
+mi_decl_fresh void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
-mi_decl_result void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
+mi_decl_fresh void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
     mi_attr_alloc_size(3);
-mi_decl_fresh void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size) mi_attr_malloc
+mi_decl_result void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
+mi_decl_result void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size) mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_theap_alloc_new_nothrow(mi_theap_t* theap,
-                                               size_t size) mi_attr_noexcept mi_attr_malloc
+mi_decl_result void* mi_theap_alloc_new_nothrow(mi_theap_t* theap,
+                                                size_t size) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(2);
 
 /* ---- visiting heaps ---------------------------------------------------------------------------------- */
@@ -871,6 +898,17 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 
 /* ---- typed allocation -------------------------------------------------------------------------------- */
 
+/* For sizes (and alignments) that are constants; nonnull: p is not NULL.  In this version nothing can be
+   gained by them: they are other names. */
+#define mi_malloc_csize               mi_malloc
+#define mi_zalloc_csize               mi_zalloc
+#define mi_theap_malloc_csize         mi_theap_malloc
+#define mi_theap_zalloc_csize         mi_theap_zalloc
+#define mi_free_csize                 mi_free_size
+#define mi_free_csize_nonnull         mi_free_size
+#define mi_free_csize_aligned         mi_free_size_aligned
+#define mi_free_csize_aligned_nonnull mi_free_size_aligned
+
 /* A block for one object of type tp, or for n of them, as a pointer to tp: the function of that name with the
    size taken from the type.  The arguments' order is that of 3.x: the type, then the heap `hp`, then the rest
    (2.x had the heap first). */
@@ -880,6 +918,7 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 #define mi_mallocn_tp(tp, n)              ((tp*)mi_mallocn(n, sizeof(tp)))
 #define mi_reallocn_tp(tp, p, n)          ((tp*)mi_reallocn(p, n, sizeof(tp)))
 #define mi_recalloc_tp(tp, p, n)          ((tp*)mi_recalloc(p, n, sizeof(tp)))
+#define mi_free_tp(tp, p)                 mi_free_csize(p, sizeof(tp))
 #define mi_heap_malloc_tp(tp, hp)         ((tp*)mi_heap_malloc(hp, sizeof(tp)))
 #define mi_heap_zalloc_tp(tp, hp)         ((tp*)mi_heap_zalloc(hp, sizeof(tp)))
 #define mi_heap_calloc_tp(tp, hp, n)      ((tp*)mi_heap_calloc(hp, n, sizeof(tp)))
@@ -890,16 +929,25 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 /* ---- the standard containers of C++ ------------------------------------------------------------------ */
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
+#include <new>
 #include <type_traits>
 
 /* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
    std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
-template <class T> struct mi_stl_allocator {
+template <class T> struct mi_stl_types {
   typedef T value_type;
-  typedef std::true_type is_always_equal;
+  typedef T* pointer;
+  typedef std::size_t size_type;
+  typedef std::ptrdiff_t difference_type;
   typedef std::true_type propagate_on_container_copy_assignment;
   typedef std::true_type propagate_on_container_move_assignment;
   typedef std::true_type propagate_on_container_swap;
+};
+
+/* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
+   std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
+template <class T> struct mi_stl_allocator : mi_stl_types<T> {
+  typedef std::true_type is_always_equal;
   template <class U> struct rebind { typedef mi_stl_allocator<U> other; };
 
   mi_stl_allocator() noexcept = default;
@@ -922,6 +970,97 @@ template <class T, class U> bool operator==(const mi_stl_allocator<T>&, const mi
 template <class T, class U> bool operator!=(const mi_stl_allocator<T>&, const mi_stl_allocator<U>&) noexcept {
   return false;
 }
+
+/* An allocator that serves containers from a heap: the program's, which outlives them (NULL: the main heap),
+   or a fresh one, shared by all copies of the allocator, that `end` ends after the last of them.  Equal when
+   the heap is.  There is a copy but no move: a container that has been moved from is still good for use. */
+template <class T, void (*end)(mi_heap_t*)> class mi_stl_heap_allocator : public mi_stl_types<T> {
+public:
+  typedef std::false_type is_always_equal;
+  template <class U> struct rebind { typedef mi_stl_heap_allocator<U, end> other; };
+
+  mi_stl_heap_allocator() {
+    for (;; out_of_memory()) {
+      users = mi_heap_malloc_tp(size_t, mi_heap_main());
+      heap = users != nullptr ? mi_heap_new() : nullptr;
+      if (heap != nullptr) break;
+      mi_free(users);
+    }
+    *users = 1;
+  }
+  mi_stl_heap_allocator(mi_heap_t* given) noexcept : heap(given), users(nullptr) {}
+  mi_stl_heap_allocator(const mi_stl_heap_allocator& other) noexcept
+      : heap(other.heap), users(one_more(other.users)) {}
+  template <class U> mi_stl_heap_allocator(const mi_stl_heap_allocator<U, end>& other) noexcept
+      : heap(other.heap), users(one_more(other.users)) {}
+  ~mi_stl_heap_allocator() { one_less(); }
+  mi_stl_heap_allocator& operator=(const mi_stl_heap_allocator& other) noexcept {
+    size_t* const shared = one_more(other.users); /* first: other may be this one */
+    one_less();
+    heap = other.heap;
+    users = shared;
+    return *this;
+  }
+  mi_stl_heap_allocator select_on_container_copy_construction() const noexcept { return *this; }
+
+  mi_decl_nodiscard T* allocate(size_t count, const void* = nullptr) {
+    if (alignof(T) <= 2 * sizeof(void*) || count > SIZE_MAX / sizeof(T)) {
+      return static_cast<T*>(mi_heap_alloc_new_n(heap, count, sizeof(T)));
+    }
+    for (;; out_of_memory()) {
+      void* const p = mi_heap_malloc_aligned(heap, count * sizeof(T), alignof(T));
+      if (p != nullptr) return static_cast<T*>(p);
+    }
+  }
+  void deallocate(T* p, size_t = 0) noexcept {
+    if (end != mi_heap_destroy) mi_free(p);
+  }
+  void collect(bool force) noexcept { mi_heap_collect(heap, force); }
+  template <class U> bool is_equal(const mi_stl_heap_allocator<U, end>& other) const noexcept {
+    return heap == other.heap;
+  }
+
+private:
+  template <class U, void (*)(mi_heap_t*)> friend class mi_stl_heap_allocator;
+  mi_heap_t* heap;
+  size_t* users; /* the number of copies; NULL when the heap is the program's */
+
+  static size_t* one_more(size_t* users) noexcept {
+    if (users != nullptr) __atomic_add_fetch(users, 1, __ATOMIC_RELAXED);
+    return users;
+  }
+  void one_less() noexcept {
+    if (users == nullptr || __atomic_sub_fetch(users, 1, __ATOMIC_ACQ_REL) != 0) return;
+    end(heap);
+    mi_free(users);
+  }
+  static void out_of_memory() { /* what operator new does then: the handler, and another try; or the end */
+    if (std::get_new_handler() != nullptr) return std::get_new_handler()();
+#if defined(__cpp_exceptions)
+    throw std::bad_alloc();
+#else
+    std::abort();
+#endif
+  }
+};
+
+template <class T, class U, void (*end)(mi_heap_t*)>
+bool operator==(const mi_stl_heap_allocator<T, end>& a, const mi_stl_heap_allocator<U, end>& b) noexcept {
+  return a.is_equal(b);
+}
+template <class T, class U, void (*end)(mi_heap_t*)>
+bool operator!=(const mi_stl_heap_allocator<T, end>& a, const mi_stl_heap_allocator<U, end>& b) noexcept {
+  return !a.is_equal(b);
+}
+
+/* With the first, blocks are freed one by one, and those left over live on when a fresh heap ends.  With the
+   second nothing is freed before the heap is, by whoever destroys it: then all at once. */
+template <class T> using mi_heap_stl_allocator = mi_stl_heap_allocator<T, mi_heap_delete>;
+template <class T> using mi_heap_destroy_stl_allocator = mi_stl_heap_allocator<T, mi_heap_destroy>;
+#define MI_HAS_HEAP_STL_ALLOCATOR 1
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#pragma GCC diagnostic pop
+#endif
 #endif

@@ -67,8 +67,8 @@ EXPORT void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t siz
 }
 
 EXPORT void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) {
-  void* const q = mi_heap_realloc(heap, p, newsize);
-  if (q == NULL && p != NULL) mi_free(p);
+  void* const q = resize(p, (request_t){.heap = heap_or_main(heap), .size = newsize});
+  if (q == NULL) mi_free(p);
   return q;
 }
 

@@ -84,8 +84,8 @@ EXPORT void* mi_reallocn(void* p, size_t count, size_t size) {
 }
 
 EXPORT void* mi_reallocf(void* p, size_t newsize) {
-  void* const q = mi_realloc(p, newsize);
-  if (q == NULL && p != NULL) mi_free(p);
+  void* const q = resize(p, (request_t){.size = newsize});
+  if (q == NULL) mi_free(p);
   return q;
 }
 

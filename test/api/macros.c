@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* The macros of the headers, in C. */
+#include "macros.h"
