@@ -30,7 +30,8 @@ static char zeroed[100000];
 static int find_libc(void** state) {
   (void)state;
   Dl_info info; /* its path: by its name, dlopen gives our library */
-  void* const libc = dladdr((void*)&getppid, &info) != 0 ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+  void* const libc =
+      dladdr((void*)&getppid, &info) != 0 ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
   if (libc != NULL) libc_malloc = (malloc_function_t*)dlsym(libc, "malloc");
   return libc_malloc != NULL && (void*)libc_malloc != (void*)&mi_malloc ? 0 : -1;
 }
