@@ -19,7 +19,8 @@ if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
 endif()
 
 # Instructions on the fast paths of malloc and free, the return included.
-if("fastpath" IN_LIST MI_TEST_SETS AND Python3_FOUND AND MI_BUILD_SHARED AND MI_OVERRIDE AND NOT MI_DEBUG_FULL)
+if("fastpath" IN_LIST MI_TEST_SETS AND Python3_FOUND AND MI_BUILD_SHARED AND MI_OVERRIDE
+   AND MI_DEBUG_LEVEL EQUAL 0 AND NOT MI_TRACK_VALGRIND)
   if(MI_FREE_CHECKS)
     set(malloc_limit 15)
     set(free_limit 24)
