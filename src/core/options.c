@@ -21,7 +21,8 @@ static const char NO_PROFILE[] = "heap profiles are not there yet";
 static const char NO_MERGE[] = "figures are read off the pages when asked, there is nothing to merge";
 
 static const option_info_t table[] = {
-    OPTION(show_errors, MI_SHOW_ERRORS || MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests", NULL),
+    OPTION(show_errors, MI_SHOW_ERRORS || MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests",
+           NULL),
     OPTION(show_stats, 0, UNIT_FLAG, NULL, "print statistics when the process exits", NULL),
     OPTION(verbose, 0, UNIT_NUMBER, NULL, "print options, reservations, trims; implies show_errors", NULL),
     OPTION(deprecated_eager_commit, 1, UNIT_FLAG, NULL, "commit whole segments", OLD),
