@@ -12,7 +12,7 @@ if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
   endforeach()
   mi_ctest(structure selftest LABELS quick
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/test-checks --compiler ${CMAKE_C_COMPILER})
-  if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE)
+  if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE AND MI_LIBRARY_NAME STREQUAL "mimalloc")
     mi_ctest(structure exports LABELS quick COMMAND ${checker} exports
       --library $<TARGET_FILE:mimalloc> --library $<TARGET_FILE:mimalloc-static>)
   endif()
