@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef STANDARD_NAMES
 #define malloc mi_malloc
@@ -172,6 +174,34 @@ static void heaps(void) {
   mi_collect(true);
 }
 
+static bool is_resident(uintptr_t address) {
+  unsigned char there = 0;
+  const uintptr_t size = (uintptr_t)sysconf(_SC_PAGESIZE);
+  check(mincore((void*)(address - address % size), size, &there) == 0, "the memory is mapped");
+  return (there & 1) != 0;
+}
+
+/* Memory between blocks goes back to the system and comes again. */
+static void thinned(void) {
+  static char* blocks[BLOCKS];
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < BLOCKS; i++) {
+      if (blocks[i] == NULL) blocks[i] = malloc(500);
+      use_all(blocks[i], 500);
+    }
+    const uintptr_t between = (uintptr_t)blocks[BLOCKS / 2];
+    for (int i = 0; i < BLOCKS; i++) {
+      if (i % 100 == 0 && i != BLOCKS / 2) continue;
+      free(blocks[i]);
+      blocks[i] = NULL;
+    }
+    mi_collect(true);
+    if (round == 0) check(!is_resident(between), "memory between blocks goes back");
+    for (int i = 0; i < BLOCKS; i++) check(blocks[i] == NULL || blocks[i][499] == 7, "what lives stays");
+  }
+  for (int i = 0; i < BLOCKS; i += 100) free(blocks[i]);
+}
+
 /* A block of the system's malloc that only a block of ours points to is not lost. */
 static void hold(void) {
   void** const holder = known_to_nobody(malloc(sizeof(void*)));
@@ -191,6 +221,7 @@ static void clean(void) {
     free(blocks);
   }
   heaps();
+  thinned();
   for (size_t size = 1; size < 3 * BIG; size = size * 3 / 2 + 1) {
     char* p = calloc(size, 1);
     check(p[0] == 0 && p[size - 1] == 0, "calloc gives zeros");
