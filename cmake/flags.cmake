@@ -2,6 +2,10 @@
 # How the library's sources are compiled: one interface target that every variant of the library uses.
 
 find_package(Threads REQUIRED)
+set(MI_LIBRARIES Threads::Threads)
+if(MI_USE_LIBATOMIC)
+  list(APPEND MI_LIBRARIES atomic)
+endif()
 
 set(MI_WARNINGS -Wall -Wextra -Wundef -Wshadow -Wconversion)
 if(MI_WERROR)
@@ -15,15 +19,33 @@ foreach(name malloc calloc realloc free aligned_alloc posix_memalign memalign
   list(APPEND MI_NO_BUILTINS -fno-builtin-${name})
 endforeach()
 
+set(tls_model initial-exec)
+if(MI_LOCAL_DYNAMIC_TLS)
+  set(tls_model local-dynamic)
+endif()
+
+# For the library's own objects only
+set(MI_OWN_FLAGS "")
+if(MI_OPT_ARCH AND NOT MI_NO_OPT_ARCH)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    list(APPEND MI_OWN_FLAGS -march=haswell)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    list(APPEND MI_OWN_FLAGS -march=armv8.1-a)
+  endif()
+endif()
+if(MI_SEE_ASM)
+  list(APPEND MI_OWN_FLAGS -save-temps=obj)
+endif()
+
 add_library(mimalloc-flags INTERFACE)
 target_compile_features(mimalloc-flags INTERFACE c_std_11)
 target_compile_options(mimalloc-flags INTERFACE
   $<$<COMPILE_LANGUAGE:C>:-std=gnu11> $<$<COMPILE_LANGUAGE:C>:-D_GNU_SOURCE=>
   $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
-  -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-strict-aliasing
+  -fvisibility=hidden -ftls-model=${tls_model} -fno-plt -fno-strict-aliasing
   -fno-semantic-interposition ${MI_NO_BUILTINS} ${MI_WARNINGS})
 target_include_directories(mimalloc-flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-target_link_libraries(mimalloc-flags INTERFACE Threads::Threads)
+target_link_libraries(mimalloc-flags INTERFACE ${MI_LIBRARIES})
 
 # How objects are joined into one.  With -flto they hold intermediate code, which only the compiler can translate.
 set(MI_JOIN ${CMAKE_LINKER} -r)
@@ -52,13 +74,3 @@ if(MI_SANITIZE)
     set(MI_SANITIZE_ENVIRONMENT TSAN_OPTIONS=die_after_fork=0)
   endif()
 endif()
-
-function(mi_number_of result condition)
-  if(${condition})
-    set(${result} 1 PARENT_SCOPE)
-  else()
-    set(${result} 0 PARENT_SCOPE)
-  endif()
-endfunction()
-mi_number_of(MI_DEBUG_NUMBER MI_DEBUG_FULL)
-mi_number_of(MI_FREE_CHECKS_NUMBER MI_FREE_CHECKS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Where things are installed: GNUInstallDirs says, so a prefix of /usr gives lib/x86_64-linux-gnu on Debian.  With
-# MI_INSTALL_TOPLEVEL=OFF libraries, headers and CMake package go into folders with the version in their names, so
-# that several versions can be installed beside each other.
+# MI_INSTALL_TOPLEVEL=OFF all but the shared library (which the loader must find, and whose SONAME tells versions apart)
+# goes into folders with the version in their names, so that several versions can be installed beside each other.
 
 include(GNUInstallDirs)
 set(package_folder mimalloc)
@@ -10,7 +10,7 @@ if(NOT MI_INSTALL_TOPLEVEL)
   set(package_folder mimalloc-${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
   set(subfolder /${package_folder})
 endif()
-set(MI_INSTALL_LIBDIR ${CMAKE_INSTALL_LIBDIR}${subfolder})
+set(MI_INSTALL_ARCHIVEDIR ${CMAKE_INSTALL_LIBDIR}${subfolder}) # the object file's, too
 set(MI_INSTALL_INCLUDEDIR ${CMAKE_INSTALL_INCLUDEDIR}${subfolder})
 set(MI_INSTALL_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/${package_folder})
 

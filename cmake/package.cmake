@@ -3,8 +3,8 @@
 # place of mimalloc's own packages, whose files have the same names.  Configure with CMAKE_INSTALL_PREFIX=/usr for
 # Debian's folders; what is computed when the package is made is in package-time.cmake.  See doc/packaging.md.
 
-if(NOT top_level)
-  return() # a project that contains ours has a package of its own
+if(NOT top_level OR NOT MI_LIBRARY_NAME STREQUAL "mimalloc")
+  return() # a project that contains ours has a package of its own; a library for finding errors replaces no other
 endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ${MI_PACKAGE_NAME})

@@ -12,14 +12,15 @@ if("structure" IN_LIST MI_TEST_SETS AND Python3_FOUND)
   endforeach()
   mi_ctest(structure selftest LABELS quick
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/test-checks --compiler ${CMAKE_C_COMPILER})
-  if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE)
+  if(MI_BUILD_SHARED AND MI_BUILD_STATIC AND MI_OVERRIDE AND MI_LIBRARY_NAME STREQUAL "mimalloc")
     mi_ctest(structure exports LABELS quick COMMAND ${checker} exports
       --library $<TARGET_FILE:mimalloc> --library $<TARGET_FILE:mimalloc-static>)
   endif()
 endif()
 
 # Instructions on the fast paths of malloc and free, the return included.
-if("fastpath" IN_LIST MI_TEST_SETS AND Python3_FOUND AND MI_BUILD_SHARED AND MI_OVERRIDE AND NOT MI_DEBUG_FULL)
+if("fastpath" IN_LIST MI_TEST_SETS AND Python3_FOUND AND MI_BUILD_SHARED AND MI_OVERRIDE
+   AND MI_DEBUG_LEVEL EQUAL 0 AND NOT MI_TRACK_VALGRIND)
   if(MI_FREE_CHECKS)
     set(malloc_limit 15)
     set(free_limit 24)

@@ -8,7 +8,6 @@
 #   mimalloc-double   the OS layer replaced by a double: page size, faults and clock under the test's control
 #   mimalloc-seam     the test gets control before every atomic operation
 
-set(MI_RUNTIME_ENVIRONMENT "" CACHE STRING "Environment of every test, NAME=value;NAME=value")
 find_library(CMOCKA_LIBRARY cmocka)
 find_path(CMOCKA_INCLUDE_DIR cmocka.h)
 find_package(Python3 COMPONENTS Interpreter)
@@ -21,7 +20,7 @@ endif()
 
 function(mi_variant name)
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${MI_PLAIN_SOURCES})
-  mi_compile(${name} MI_DEBUG=1 ${ARGN})
+  mi_compile(${name} MI_DEBUG=2 ${ARGN})
 endfunction()
 mi_variant(mimalloc-check)
 mi_variant(mimalloc-seam MI_ATOMIC_SEAM=1)
@@ -121,7 +120,7 @@ function(mi_default_tests set folder)
 endfunction()
 
 if(MI_TEST_SETS STREQUAL "all")
-  set(MI_TEST_SETS structure fastpath unit api interleave fault fuzz limits misuse stress programs examples bench
+  set(MI_TEST_SETS structure fastpath build unit api interleave fault fuzz limits misuse stress programs examples bench
     install port doc)
 endif()
 foreach(set ${MI_TEST_SETS})

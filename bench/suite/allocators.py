@@ -25,6 +25,8 @@ def our_library(given):
     if given:
         return os.path.abspath(given)
     found = glob.glob(os.path.join(ROOT, "build*", "**", "libmimalloc.so.3*"), recursive=True)
+    # What tests build is built with options.
+    found = [path for path in found if "/test/" not in os.path.relpath(path, ROOT)]
     release = [path for path in found if "elease" in path] or found
     return max(release, key=os.path.getmtime) if release else None
 

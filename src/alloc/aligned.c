@@ -79,6 +79,7 @@ EXPORT void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_
 }
 
 EXPORT size_t mi_good_size(size_t size) {
+  if (TRACKED) return size;
   if (size <= MEDIUM_BLOCK_MAX) return bin_size(bin_of(size));
   if (size > ALLOC_SIZE_MAX) return size;
   return align_up(size, os_page_size());

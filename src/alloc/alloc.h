@@ -55,8 +55,19 @@ COLD void* alloc_overflow(const char* what, size_t count, size_t size);
 typedef enum ownership_e { BLOCK_OURS, BLOCK_FOREIGN, BLOCK_BAD } ownership_t;
 ownership_t block_lookup(const void* p, const char* verb, page_t** page);
 
+/* Builds for a memory checker: the size that was asked for, at the block's end. */
+static inline size_t* block_tail(const page_t* page, const void* p) {
+  return (size_t*)((uintptr_t)p + page_usable_size(page)) - 1;
+}
+
 /* Bytes of the block that p starts; the block has been looked up. */
-static inline size_t block_usable_size(const page_t* page) { return page_usable_size(page); }
+static inline size_t block_usable_size(const page_t* page, const void* p) {
+  if (!TRACKED) return page_usable_size(page);
+  track_pause();
+  const size_t size = *block_tail(page, p);
+  track_resume();
+  return size;
+}
 
 /* Call the user's deferred_free, unless it runs already. */
 typedef enum cadence_e { CADENCE_NORMAL, CADENCE_FORCED } cadence_t;

@@ -62,7 +62,7 @@ ALWAYS_INLINE void free_fast(void* p) {
   }
   page_t* page = (page_t*)(load_folded(&window.table) + (offset >> SLICE_SHIFT) * TABLE_ENTRY_SIZE);
   IN_REGISTER(page);
-  if (unlikely(load_folded(&page->owner_tag) != thread_tag)) {
+  if (TRACKED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
     free_slow(p, page);
     return;
   }

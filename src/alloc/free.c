@@ -37,7 +37,7 @@ static COLD void report_unallocated(const char* verb, const void* p) {
 /* Does the block look as if it were free?  The mark does not lie about a free block, but a live one may hold
    it: programs copy memory that they never wrote.  So it only raises the suspicion. */
 static bool block_is_suspect(const page_t* page, const block_t* block) {
-  if (likely(page->bin != BIN_TINY)) return block->mark == (uintptr_t)page;
+  if (likely(page->bin != BIN_TINY)) return block_is_marked(page, block);
   /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
   const uintptr_t next = (uintptr_t)block_next(page, block);
   return next == 0 || (next % 8 == 0 && next - (uintptr_t)page_start(page) < SLICE_SIZE);
@@ -62,6 +62,25 @@ static bool page_is_carved(const page_t* page, const void* p) {
   return (size_t)((const char*)p - page_start(page)) < page_capacity(page) * page->stride;
 }
 
+/* Is p a block that may be freed?  What is not has been reported.  `tag` is the page's, read once. */
+static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
+  if (tag == TAG_SINGLE) {
+    if (p == page_start(page) + page->stride) return true;
+    report_bad_start("free", p, page);
+  } else if (!FREE_CHECKS) {
+    return true;
+  } else if (!page_is_block(page, p)) {
+    report_bad_start("free", p, page);
+  } else if (!page_is_carved(page, p)) {
+    report_unallocated("free", p);
+  } else if (block_was_freed(page, (const block_t*)p)) {
+    report_double_free(p, page);
+  } else {
+    return true;
+  }
+  return false;
+}
+
 /* ---- own pages ---- */
 
 static bool page_is_of(page_t* page, const thread_t* self) {
@@ -71,20 +90,6 @@ static bool page_is_of(page_t* page, const thread_t* self) {
 /* `tag` is the page's, read once: of a full page it may change, then the slow path must look again. */
 static void free_own(void* p, page_t* page, uintptr_t tag) {
   block_t* const block = p;
-  if (FREE_CHECKS) {
-    if (!page_is_block(page, p)) {
-      report_bad_start("free", p, page);
-      return;
-    }
-    if (!page_is_carved(page, p)) {
-      report_unallocated("free", p);
-      return;
-    }
-    if (block_was_freed(page, block)) {
-      report_double_free(p, page);
-      return;
-    }
-  }
   if (likely((tag & (CARE_FULL | CARE_HOLES)) == 0 && page->used > 1)) {
     page_push_local(page, block);
     return;
@@ -141,27 +146,12 @@ static bool free_by_reclaim(page_t* page, block_t* block) {
 
 static void free_other(void* p, page_t* page) {
   block_t* const block = p;
-  if (FREE_CHECKS) {
-    if (!page_is_block(page, p)) {
-      report_bad_start("free", p, page);
-      return;
-    }
-    if (!page_is_carved(page, p)) {
-      report_unallocated("free", p);
-      return;
-    }
-    if (block_was_freed(page, block)) {
-      report_double_free(p, page);
-      return;
-    }
-  }
   if (load_relaxed(&page->owner_tag) == TAG_ABANDONED && free_by_reclaim(page, block)) return;
   heap_free_remote(page, block);
 }
 
 static void free_big(void* p, page_t* page) {
-  if (p != page_start(page) + page->stride) report_bad_start("free", p, page);
-  else if (!single_free(page)) report_unallocated("free", p);
+  if (!single_free(page)) report_unallocated("free", p);
   else purge_due();
 }
 
@@ -176,6 +166,8 @@ NOINLINE void free_slow(void* p, page_t* page) {
     tag = load_relaxed(&page->owner_tag);
   }
   if (unlikely(thread_self == NULL)) thread_note_stranger();
+  if (!free_is_valid(p, page, tag)) return;
+  if (TRACKED) track_free(p, page_usable_size(page));
   if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
   else if (tag == TAG_SINGLE) free_big(p, page);
   else free_other(p, page);
@@ -248,7 +240,7 @@ EXPORT size_t mi_usable_size(const void* p) {
   page_t* page;
   if (p == NULL) return 0;
   switch (block_lookup(p, "usable_size", &page)) {
-    case BLOCK_OURS: return block_usable_size(page);
+    case BLOCK_OURS: return block_usable_size(page, p);
     case BLOCK_FOREIGN: return foreign.usable_size(p);
     default: return 0;
   }

@@ -212,11 +212,22 @@ void heap_delete(heap_t* heap) {
   errno = saved_errno;
 }
 
+/* Tell the memory checker that all blocks of the page are gone: it knows itself which were there. */
+static void track_destroyed(page_t* page) {
+  char* const first = page_start(page);
+  const size_t blocks = page_is_single(page) ? 1 : page_capacity(page);
+  track_pause();
+  for (size_t i = 0; i < blocks; i++) track_free(first + (page_is_single(page) ? 1 : i) * page->stride, 0);
+  track_resume();
+  track_forbid(first, page_slice_count(page) * SLICE_SIZE);
+}
+
 static void destroy_page(page_t* page, void* arg) {
   UNUSED(arg);
   const size_t slice = page_slice(page);
   const size_t count = page_slice_count(page);
   heap_close_page(page);
+  if (TRACKED) track_destroyed(page);
   store_relaxed(&page->owner_tag, 0);
   remote_reset(page);
   slices_clear_start(slice);

@@ -29,6 +29,18 @@ static unsigned request_bin(const request_t* request) {
   return bin_of(size);
 }
 
+/* Tell the memory checker of a block, and have it zero if it shall be. */
+static void track_block(void* p, const page_t* page, const request_t* request) {
+  const size_t size = request->size - TRACK_TAIL;
+  const bool zero = request->memory == MEMORY_ZERO;
+  track_alloc(p, size, zero);
+  if (zero) memset(p, 0, size);
+  track_forbid((char*)p + size, page_usable_size(page) - size);
+  track_pause();
+  *block_tail(page, p) = size;
+  track_resume();
+}
+
 static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   const unsigned bin = request_bin(request);
   zeroed_t memory = MEMORY_UNKNOWN;
@@ -36,13 +48,15 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
     page_t* const page = find_single(part, request, &memory);
     if (page == NULL) return NULL;
     char* const p = page_start(page) + page->stride;
-    if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
+    if (TRACKED) track_block(p, page, request);
+    else if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
     return p;
   }
   page_t* const page = part_find_page(part, bin);
   if (page == NULL) return NULL;
   block_t* const block = page_pop(page);
-  if (request->memory == MEMORY_ZERO) zero_block(page, block);
+  if (TRACKED) track_block(block, page, request);
+  else if (request->memory == MEMORY_ZERO) zero_block(page, block);
   return block;
 }
 
@@ -87,6 +101,7 @@ static bool request_is_valid(const request_t* request) {
 COLD void* alloc_generic(request_t request) {
   const int saved_errno = errno;
   if (!request_is_valid(&request)) return NULL;
+  request.size += TRACK_TAIL;
   thread_attach();
   thread_check_fork();
   thread_look_around();
@@ -101,8 +116,8 @@ COLD void* alloc_generic(request_t request) {
   }
   errno = saved_errno;
   if (p != NULL) return p;
-  report_failure(ENOMEM, "out of memory: %zu bytes (alignment %zu) could not be allocated", request.size,
-                 request.alignment);
+  report_failure(ENOMEM, "out of memory: %zu bytes (alignment %zu) could not be allocated",
+                 request.size - TRACK_TAIL, request.alignment);
   errno = ENOMEM;
   return NULL;
 }

@@ -27,8 +27,8 @@ static bool resize_single(page_t* page, const request_t* request) {
 }
 
 static bool resize_in_place(void* p, page_t* page, const request_t* request) {
-  const size_t usable = block_usable_size(page);
-  if (request->size == 0 || !is_aligned_as(p, request)) return false;
+  const size_t usable = block_usable_size(page, p);
+  if (TRACKED || request->size == 0 || !is_aligned_as(p, request)) return false;
   if (request->size <= usable && request->size >= usable / 2) {
     /* Zeroing reallocs rely on zeros behind the requested size. */
     if (request->memory == MEMORY_ZERO) memset((char*)p + request->size, 0, usable - request->size);
@@ -51,7 +51,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const bool plain = request.alignment <= 1 && request.heap == NULL;
   char* const q = plain ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
-  if (keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
+  if (TRACKED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);
   free_fast(p);
   return q;
@@ -67,10 +67,10 @@ void* resize(void* p, request_t request) {
     default: errno = ENOMEM; return NULL;
   }
   if (request.heap != NULL && request.heap != (heap_t*)load_relaxed(&page->heap)) {
-    return move_block(p, block_usable_size(page), request);
+    return move_block(p, block_usable_size(page, p), request);
   }
   if (resize_in_place(p, page, &request)) return p;
-  return move_block(p, block_usable_size(page), request);
+  return move_block(p, block_usable_size(page, p), request);
 }
 
 /* ---- entries ---- */
@@ -102,5 +102,5 @@ EXPORT void* mi_recalloc(void* p, size_t newcount, size_t size) {
 EXPORT void* mi_expand(void* p, size_t newsize) {
   page_t* page;
   if (p == NULL || block_lookup(p, "expand", &page) != BLOCK_OURS) return NULL;
-  return newsize <= block_usable_size(page) ? p : NULL;
+  return newsize <= block_usable_size(page, p) ? p : NULL;
 }

@@ -29,8 +29,13 @@
 /* On declarations of hot variables: reached without an indirection through the global offset table. */
 #define HIDDEN __attribute__((visibility("hidden")))
 
-/* A few words of static TLS are all the library uses: it can be opened by dlopen. */
+/* A few words of static TLS are all the library uses: it can be opened by dlopen.  Where a program has used
+   up what the system sets aside for that, the words are reached by a call (MI_LOCAL_DYNAMIC_TLS). */
+#if defined(MI_LOCAL_DYNAMIC_TLS) && MI_LOCAL_DYNAMIC_TLS
+#define THREAD_LOCAL _Thread_local __attribute__((tls_model("local-dynamic")))
+#else
 #define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#endif
 
 /* Have the value in one register from here on: keeps the compiler from computing an address once per use. */
 #define IN_REGISTER(x) __asm__("" : "+r"(x))

@@ -13,9 +13,27 @@
 #ifndef MI_FREE_CHECKS
 #define MI_FREE_CHECKS 1
 #endif
+/* What these five are for: doc/building.md. */
+#ifndef MI_SHOW_ERRORS
+#define MI_SHOW_ERRORS 0
+#endif
+#ifndef MI_XMALLOC
+#define MI_XMALLOC 0
+#endif
+#ifndef MI_NO_THP
+#define MI_NO_THP 0
+#endif
+#ifndef MI_TRACK_VALGRIND
+#define MI_TRACK_VALGRIND 0
+#endif
+#ifndef MI_TRACK_ASAN
+#define MI_TRACK_ASAN 0
+#endif
 
 enum {
-  DEBUG_CHECKS = MI_DEBUG,      /* 1: invariants, at slow steps and every 64th fast one */
+  DEBUG_CHECKS = MI_DEBUG > 0, /* 1: invariants, at slow steps */
+  DEBUG_STEPS = MI_DEBUG > 1,  /* 1: also at one in DEBUG_INTERVAL of the steps that fast paths take */
+  DEBUG_INTERVAL = MI_DEBUG > 2 ? 1 : 64,
   FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
 
   SLICE_SHIFT = 16,

@@ -98,33 +98,36 @@ static void call_error_hook(int code) {
   in_hook = false;
 }
 
-void report_misuse(int code, const char* format, ...) {
+typedef enum weight_e { WEIGHT_SILENT, WEIGHT_SHOWN, WEIGHT_FATAL } weight_t;
+
+/* A line, the error hook, and what the weight says: a fatal line is on stderr wherever else it goes. */
+static void report_error(weight_t weight, int code, const char* format, va_list arguments) {
   const int saved = errno;
-  const bool fatal = !option_enabled(mi_option_continue_on_error);
+  const bool fatal = weight == WEIGHT_FATAL;
   line_t line;
-  va_list arguments;
-  va_start(arguments, format);
   line_format(&line, "error: ", format, arguments);
-  va_end(arguments);
   if (fatal && hook_get(&output_hook).function != NULL) os_write_stderr(line.text, line.length);
-  if (fatal || under_cap(&errors_printed, mi_option_max_errors)) emit(&to_default, line.text, line.length);
+  if (fatal || (weight == WEIGHT_SHOWN && under_cap(&errors_printed, mi_option_max_errors)))
+    emit(&to_default, line.text, line.length);
   call_error_hook(code);
   if (fatal) abort();
   errno = saved;
 }
 
+void report_misuse(int code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const bool goes_on = option_enabled(mi_option_continue_on_error);
+  report_error(goes_on ? WEIGHT_SHOWN : WEIGHT_FATAL, code, format, arguments);
+  va_end(arguments);
+}
+
 void report_failure(int code, const char* format, ...) {
-  const int saved = errno;
-  if (shows_errors() && under_cap(&errors_printed, mi_option_max_errors)) {
-    line_t line;
-    va_list arguments;
-    va_start(arguments, format);
-    line_format(&line, "error: ", format, arguments);
-    va_end(arguments);
-    emit(&to_default, line.text, line.length);
-  }
-  call_error_hook(code);
-  errno = saved;
+  const bool fatal = MI_XMALLOC && (code == ENOMEM || code == EOVERFLOW);
+  va_list arguments;
+  va_start(arguments, format);
+  report_error(fatal ? WEIGHT_FATAL : shows_errors() ? WEIGHT_SHOWN : WEIGHT_SILENT, code, format, arguments);
+  va_end(arguments);
 }
 
 static void print_line(const char* kind, const char* format, va_list arguments) {

@@ -30,7 +30,8 @@ COLD void report_misuse(int code, const char* format, ...) __attribute__((format
 /* The process cannot go on, through no fault of its memory: one line on stderr, abort. */
 COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A request cannot be met (no memory, too large, bad alignment): the error hook; a line with show_errors. */
+/* A request cannot be met (no memory, too large, bad alignment): the error hook; a line with show_errors.
+   Built with MI_XMALLOC: no memory or too large is a line in any case, the error hook, abort. */
 COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Something is odd: a line with show_errors. */

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/bits.h"
+#include "base/track.h"
 #include "os/process.h"
 
 #define OPTION(id, value, unit, older, meaning, unused) \
@@ -20,7 +21,8 @@ static const char NO_PROFILE[] = "heap profiles are not there yet";
 static const char NO_MERGE[] = "figures are read off the pages when asked, there is nothing to merge";
 
 static const option_info_t table[] = {
-    OPTION(show_errors, MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests", NULL),
+    OPTION(show_errors, MI_SHOW_ERRORS || MI_DEBUG, UNIT_FLAG, NULL, "print messages about failed requests",
+           NULL),
     OPTION(show_stats, 0, UNIT_FLAG, NULL, "print statistics when the process exits", NULL),
     OPTION(verbose, 0, UNIT_NUMBER, NULL, "print options, reservations, trims; implies show_errors", NULL),
     OPTION(deprecated_eager_commit, 1, UNIT_FLAG, NULL, "commit whole segments", OLD),
@@ -80,7 +82,7 @@ static const option_info_t table[] = {
            "with so many pages of a class a thread takes none of its own back by a free, -1: no limit", NULL),
     OPTION(page_cross_thread_max_reclaim, 4, UNIT_NUMBER, NULL,
            "with so many pages of a class a thread takes none of others over by a free, -1: no limit", NULL),
-    OPTION(allow_thp, 1, UNIT_NUMBER, NULL,
+    OPTION(allow_thp, !MI_NO_THP, UNIT_NUMBER, NULL,
            "transparent huge pages; 0: none, 1: beyond the first 64 MiB, 2: and no purges below 2 MiB", NULL),
     OPTION(arena_purge_min_size, 0, UNIT_KIB, "minimal_purge_size",
            "shorter runs of free memory are not purged, unless asked for; up to 4 MiB", NULL),
@@ -98,7 +100,7 @@ static const option_info_t table[] = {
            "blocks of this size and more are purged when they are freed, 0: none", NULL),
     OPTION(continue_on_error, 0, UNIT_FLAG, NULL, "report misuse and ignore the call instead of aborting",
            NULL),
-    OPTION(scavenger, 1, UNIT_FLAG, NULL, "a thread purges while a threaded program is idle", NULL),
+    OPTION(scavenger, !TRACKED, UNIT_FLAG, NULL, "a thread purges while a threaded program is idle", NULL),
     OPTION(keep_deepbind, 0, UNIT_FLAG, NULL, "leave RTLD_DEEPBIND to dlopen", NULL),
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == _mi_option_last, "a row for each option");

@@ -37,6 +37,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
 
 void part_set_current(heap_part_t* part, unsigned bin, page_t* page) {
   const size_t size = bin_size(bin);
+  if (TRACKED) return;
   part->current[bin] = page;
   if (bin == BIN_TINY || size > DIRECT_SIZE_MAX) return;
   const size_t low = bin_size(bin - 1) / 8 + 1;

@@ -23,6 +23,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "base/track.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/counters.h"
@@ -169,6 +170,7 @@ static int place(uintptr_t from, size_t first, size_t count) {
   }
   error = map_rows(from, first, count);
   if (error != 0 && is_placed(from)) os_unmap(address, size);
+  if (error == 0) track_root(address, size);
   const size_t small = HUGE_PAGES_FROM_SEGMENT - min_size(first, HUGE_PAGES_FROM_SEGMENT);
   const size_t without = option_enabled(mi_option_allow_thp) ? min_size(small, count) : count;
   if (error == 0 && without > 0) os_no_huge_pages(address, without * SEGMENT_SIZE);

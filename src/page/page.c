@@ -42,6 +42,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
   remote_reset(page);
+  if (TRACKED) track_forbid(page_start(page), slices * SLICE_SIZE);
 }
 
 /* Put the next few uncarved blocks into `free`, which is empty, in address order. */
@@ -168,7 +169,7 @@ static size_t list_length(const page_t* page, const block_t* list) {
 
 static bool list_is_marked(const page_t* page, const block_t* list) {
   if (!FREE_CHECKS || page->bin == BIN_TINY) return true;
-  while (list != NULL && list->mark == (uintptr_t)page) list = block_next(page, list);
+  while (list != NULL && block_is_marked(page, list)) list = block_next(page, list);
   return list == NULL;
 }
 
@@ -204,8 +205,10 @@ bool page_look_note(page_look_t* look, const block_t* block) {
 
 /* Stops at the first thing that cannot be a free block that is new. */
 static void look_along(page_look_t* look, const block_t* list) {
+  track_pause();
   while (list != NULL && page_look_note(look, list))
-    list = (const block_t*)((uintptr_t)look_at(list->next) ^ look->key);
+    list = (const block_t*)(track_known((uintptr_t)look_at(list->next)) ^ look->key);
+  track_resume();
 }
 
 static void look_start(const page_t* page, page_look_t* look) {

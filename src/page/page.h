@@ -15,7 +15,8 @@
      P6  filled - L(free) blocks have been handed out in this life of the page: allocation pops from free,
          and whatever else changes its length counts so in filled
      P7  holed is the number of carved blocks that overlap a hole (page/holes.h); they are on no list
-   Debug builds check them at every slow step, and at every 64th of the steps that the fast paths take.
+   Debug builds check them at every slow step, and at every 64th (MI_DEBUG_FULL: at each) of the steps that
+   the fast paths take.
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
    page; const = set before the page is published by its start bit; atomic = anybody, through the seam. */
@@ -25,6 +26,7 @@
 #include "base/atomics.h"
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/track.h"
 #include "memory/window.h"
 #include "page/sizeclass.h"
 
@@ -146,26 +148,41 @@ static inline size_t page_usable_size(const page_t* page) {
 bool page_is_valid(const page_t* page);
 
 /* A step of a fast path: a walk of the lists at each would be too slow even for a debug build. */
-static inline void page_check_step(const page_t* page) { check(page->used % 64 != 0 || page_is_valid(page)); }
+static inline void page_check_step(const page_t* page) {
+  check(!DEBUG_STEPS || page->used % DEBUG_INTERVAL != 0 || page_is_valid(page));
+}
 
 /* Links of free blocks, for every page; the fast paths use the plain field because their pages have key 0. */
 static inline block_t* block_next(const page_t* page, const block_t* block) {
-  return (block_t*)((uintptr_t)block->next ^ page->key);
+  track_pause();
+  const uintptr_t next = (uintptr_t)block->next;
+  track_resume();
+  return (block_t*)(track_known(next) ^ page->key);
 }
 static inline void block_set_next(const page_t* page, block_t* block, block_t* next) {
+  track_pause();
   block->next = (block_t*)((uintptr_t)next ^ page->key);
+  track_resume();
+}
+static inline bool block_is_marked(const page_t* page, const block_t* block) {
+  track_pause();
+  const uintptr_t mark = block->mark;
+  track_resume();
+  return track_known(mark) == (uintptr_t)page;
 }
 static inline void block_set_mark(const page_t* page, block_t* block) {
+  track_pause();
   if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = (uintptr_t)page;
+  track_resume();
 }
 
 /* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one
-   never makes a later free look like a second one. */
+   never makes a later free look like a second one; for a memory checker the lists alone tell. */
 static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
   page->free = block_next(page, block);
-  if (FREE_CHECKS) {
+  if (FREE_CHECKS && !TRACKED) {
     if (page->bin != BIN_TINY) block->mark = 0;
     else block->next = NULL;
   }

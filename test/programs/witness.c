@@ -89,9 +89,11 @@ static uintptr_t malloc_address(void) {
   return 0;
 }
 
-/* Bytes glibc's heap holds, whoever interposes on mallinfo2. */
+/* Bytes glibc's heap holds, whoever interposes on mallinfo2, and on dlopen for the name libc.so.6. */
 static size_t glibc_bytes(void) {
-  void* const libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  Dl_info where;
+  if (dladdr(dlsym(RTLD_DEFAULT, "getpid"), &where) == 0) return 0;
+  void* const libc = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
   if (libc == NULL) return 0;
   struct mallinfo2 (*info)(void);
   *(void**)&info = dlsym(libc, "mallinfo2");
