@@ -13,10 +13,14 @@
 #ifndef MI_FREE_CHECKS
 #define MI_FREE_CHECKS 1
 #endif
+#ifndef MI_STATISTICS
+#define MI_STATISTICS 1
+#endif
 
 enum {
   DEBUG_CHECKS = MI_DEBUG,      /* 1: invariants, at slow steps and every 64th fast one */
   FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
+  STATISTICS = MI_STATISTICS,   /* 0, for bench/statistics alone: nothing is counted for statistics only */
 
   SLICE_SHIFT = 16,
   SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
