@@ -9,24 +9,26 @@
    Sizes are usable sizes (mi_usable_size), not the sizes asked for.  Every memory figure counts bytes, every
    other one counts what its name says.
 
-   - current: what there is now: exact
-   - total: what there has been since the start, or since mi_stats_reset: exact.  A block that is resized
-     without moving counts once, what it grows by counts as bytes allocated
-   - peak: of blocks and their bytes an upper bound: never below the highest value there was, and never above
-     what the pages in use at the busiest moment of each size had room for.  With pages of 64 KiB to 1 MiB the
-     difference is less than one page per size and thread for a program that only grows.  Of reserved,
-     committed, threads, heaps, theaps and of pages of one size it is exact
+     current  what there is now: exact
+     total    what there has been since the start, or since mi_stats_reset: exact.  A block that is resized
+              without moving counts once, what it grows by counts as bytes allocated
+     peak     of blocks and their bytes an upper bound: never below the highest value there was, and never
+              above what the pages in use at the busiest moment of each size had room for.  With pages of
+              64 KiB to 1 MiB the difference is less than one page per size and thread for a program that
+              only grows.  Of all pages and their bytes it is not above what was committed at the busiest
+              moment.  Of reserved, committed, threads, heaps, theaps, abandoned pages and pages of one
+              size it is exact
 
-   The figures of one heap (mi_heap_stats_get) differ in this: of its pages only `current` is known (`total`
-   and `peak` are 0), its peaks are bounded by those of the process, and what belongs to no heap is 0.
+   Of page_committed only `current` is known.  The figures of one heap (mi_heap_stats_get) differ in this: of
+   its pages only `current` is known (`total` and `peak` are 0), its peaks are bounded by those of the
+   process, and what belongs to no heap is 0.
 
-   Always 0, because there is no such thing in this allocator or nobody counts it: page_committed (pages
-   are committed whole), malloc_requested (sizes asked for are not kept), malloc_guarded_count,
-   arena_count, arena_rollback_count, arena_purges, pages_extended, pages_retire, page_searches,
-   page_searches_count, all segments, pages_os_abandoned, pages_os_allocated, pages_reclaim_on_alloc,
-   pages_reclaim_on_free, pages_reabandon_full, pages_unabandon_busy_wait, pages_unown_cas_retry,
-   heaps_delete_wait, pages_stat_updates, pages_stat_update_count, profile_samples, chunk_bins, and the
-   reserved fields. Of pages_abandoned only `current` is known. */
+   Always 0, because there is no such thing in this allocator: malloc_requested (sizes asked for are not
+   kept), malloc_guarded_count and profile_samples (nothing is sampled), segments_abandoned, segments_cache,
+   _segments_reserved and chunk_bins (segments are shared, have no kinds and are never given back),
+   pages_os_abandoned and pages_os_allocated (every page lies in a segment), pages_unabandon_busy_wait and
+   heaps_delete_wait (nobody waits), pages_unown_cas_retry (a failed CAS is not counted), pages_stat_updates
+   and pages_stat_update_count (nothing has to be updated), and the reserved fields. */
 #ifndef MIMALLOC_STATS_H
 #define MIMALLOC_STATS_H
 
@@ -59,7 +61,7 @@ typedef struct mi_stat_counter_s {
   MI_STAT_COUNT(committed)                   /* bytes in pages; total: ever made writable */           \
   MI_STAT_COUNTER(reset)                     /* bytes the system may take; purge_decommits 0 */        \
   MI_STAT_COUNTER(purged)                    /* bytes given back to the system */                      \
-  MI_STAT_COUNT(page_committed)              /* 0 */                                                   \
+  MI_STAT_COUNT(page_committed)              /* bytes of pages */                                      \
   MI_STAT_COUNT(pages_abandoned)             /* pages without an owner */                              \
   MI_STAT_COUNT(threads)                     /* threads that allocate */                               \
   MI_STAT_COUNT(allocated)                   /* bytes of blocks: malloc_normal and malloc_huge */      \
@@ -71,15 +73,15 @@ typedef struct mi_stat_counter_s {
   MI_STAT_COUNTER(commit_calls)              /* calls that make memory usable */                       \
   MI_STAT_COUNTER(reset_calls)               /* calls that allow it to */                              \
   MI_STAT_COUNTER(purge_calls)               /* calls that give memory back */                         \
-  MI_STAT_COUNTER(arena_count)               /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_count)               /* arenas */                                              \
   MI_STAT_COUNTER(malloc_guarded_count)      /* 0 */                                                   \
-  MI_STAT_COUNTER(arena_rollback_count)      /* 0 */                                                   \
-  MI_STAT_COUNTER(arena_purges)              /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_extended)            /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_retire)              /* 0 */                                                   \
-  MI_STAT_COUNTER(page_searches)             /* 0 */                                                   \
-  MI_STAT_COUNTER(page_searches_count)       /* 0 */                                                   \
-  MI_STAT_COUNT(segments)                    /* 0 */                                                   \
+  MI_STAT_COUNTER(arena_rollback_count)      /* runs claimed in part and given back */                 \
+  MI_STAT_COUNTER(arena_purges)              /* purge_calls that were for arenas */                    \
+  MI_STAT_COUNTER(pages_extended)            /* times that a page got more blocks */                   \
+  MI_STAT_COUNTER(pages_retire)              /* times that an empty page was kept */                   \
+  MI_STAT_COUNTER(page_searches)             /* pages looked at to find a block */                     \
+  MI_STAT_COUNTER(page_searches_count)       /* times that one was found */                            \
+  MI_STAT_COUNT(segments)                    /* of 4 MiB: all that is reserved */                      \
   MI_STAT_COUNT(segments_abandoned)          /* 0 */                                                   \
   MI_STAT_COUNT(segments_cache)              /* 0 */                                                   \
   MI_STAT_COUNT(_segments_reserved)          /* 0 */                                                   \
@@ -87,9 +89,9 @@ typedef struct mi_stat_counter_s {
   MI_STAT_COUNT(theaps)                      /* threads' parts of heaps; a fork counts its parent's */ \
   MI_STAT_COUNT(pages_os_abandoned)          /* 0 */                                                   \
   MI_STAT_COUNT(pages_os_allocated)          /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_reclaim_on_alloc)    /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_reclaim_on_free)     /* 0 */                                                   \
-  MI_STAT_COUNTER(pages_reabandon_full)      /* 0 */                                                   \
+  MI_STAT_COUNTER(pages_reclaim_on_alloc)    /* abandoned pages taken to allocate */                   \
+  MI_STAT_COUNTER(pages_reclaim_on_free)     /* or by threads that freed into them */                  \
+  MI_STAT_COUNTER(pages_reabandon_full)      /* full pages given up by living threads */               \
   MI_STAT_COUNTER(pages_unabandon_busy_wait) /* 0 */                                                   \
   MI_STAT_COUNTER(pages_unown_cas_retry)     /* 0 */                                                   \
   MI_STAT_COUNTER(heaps_delete_wait)         /* 0 */                                                   \

@@ -12,9 +12,10 @@ ALL = (1, 2, 8)
 class Family:
     """One workload program in one mode, with the numbers of threads that it runs with: in a full run, in a quick one
     (one number or none), in a test.  `idle`: its sleep is what takes time; it runs in few rounds, with a scale of its
-    own."""
+    own.  `heaps`: it needs an allocator with the functions of mimalloc's heaps."""
 
-    def __init__(self, name, program=None, mode="", threads=ALL, quick=1, test=(1, 2), idle=False):
+    def __init__(self, name, program=None, mode="", threads=ALL, quick=1, test=(1, 2), idle=False, heaps=False):
+        self.heaps = heaps
         self.name, self.program, self.mode = name, program or name.replace("-", "_"), mode
         self.threads, self.quick, self.test, self.idle = threads, quick, test, idle
 
@@ -30,6 +31,7 @@ class Entry:
 
     def __init__(self, family, threads, scale, idle_scale):
         self.label, self.program, self.idle = family.label(threads), family.program, family.idle
+        self.heaps = family.heaps
         scale = idle_scale if family.idle else scale
         self.arguments = [str(threads), str(scale)] + ([family.mode] if family.mode else [])
         self.family, self.threads = family.name, threads
@@ -71,6 +73,8 @@ FAMILIES = [
     Family("startup", **ONE),
     Family("latency", **ONE),
     Family("full-pages", **ONE),
+    Family("heaps", threads=(1, 2), heaps=True),
+    Family("visit", heaps=True, **ONE),
     # big blocks, and the program's own time
     Family("big-buffers"),
     Family("big-again"),
@@ -103,7 +107,7 @@ def build(folder, programs):
     os.makedirs(folder, exist_ok=True)
     compiler, cxx = os.environ.get("CC", "cc").split(), os.environ.get("CXX", "c++").split()
     flags = ["-O2", "-g", "-fno-builtin", "-pthread"]
-    header = os.path.getmtime(os.path.join(SOURCES, "workload.h"))
+    header = max(os.path.getmtime(os.path.join(SOURCES, name)) for name in ("workload.h", "heap_functions.h"))
     common = os.path.join(folder, "workload.o")
     compile_file(compiler + ["-std=gnu11", "-c"] + flags, os.path.join(SOURCES, "workload.c"), common, header)
     newest = max(header, os.path.getmtime(common))

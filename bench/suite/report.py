@@ -4,7 +4,7 @@
 import os
 
 from suite import plots
-from suite.runs import EMPTY, MODES, TAIL
+from suite.runs import EMPTY, FIGURES, MODES, TAIL
 from suite.spread import column, geometric_mean, median_of, ratios
 
 FASTER, SMALLER, NOTICEABLE = 0.97, 0.90, 0.01
@@ -245,6 +245,10 @@ def detail_lines(results):
         if column(base, TAIL[0]):
             lines += ["", "One call, ns:", ""] + table(["allocator"] + [key.replace("_", " ") for key in TAIL], [
                 [name] + [number(median_of(runs, key), 0) for key in TAIL] for name, runs in runs_of.items()])
+        for key, what in FIGURES.items():
+            if column(base, key):
+                lines += ["", "%s, ns: " % what.capitalize() + "; ".join(
+                    "%s %s" % (name, number(median_of(runs, key), 1)) for name, runs in runs_of.items() if runs)]
         if column(base, "ns_few"):
             lines += ["", "One operation with 20 and with 20,000 full pages live, ns: " + "; ".join(
                 "%s %s, %s" % (name, number(median_of(runs, "ns_few"), 1), number(median_of(runs, "ns_many"), 1))

@@ -16,7 +16,10 @@ from suite.allocators import RunError, prove, prove_startup, say
 
 RUN_TIMEOUT_S = 300
 TAIL = [name + part for name in ("malloc", "free") for part in ("_p50", "_p99", "_p999", "_p9999", "_max")]
-EXTRA = ["live_kib", "freed_kib", "idle_kib", "idle2_kib", "ns_few", "ns_many"] + TAIL
+FIGURES = {"ns_empty": "a heap created and destroyed", "ns_10": "the same with 10 blocks",
+           "ns_1000": "the same with 1,000 blocks", "ns_destroy_1000": "its end alone", "ns_area": "an area visited",
+           "ns_block": "a block visited"}
+EXTRA = ["live_kib", "freed_kib", "idle_kib", "idle2_kib", "ns_few", "ns_many"] + TAIL + list(FIGURES)
 EMPTY = "empty library"  # preloaded instead of an allocator, by the start-up workload only
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "process_madvise")
 CALLS_OF_MODES = 20000
@@ -121,6 +124,16 @@ def turned(names, number):
     return order[::-1] if number % 2 else order
 
 
+def can_run(entry, library):
+    """Has the allocator the functions that the workload calls by name?"""
+    if not entry.heaps:
+        return True
+    if not library:
+        return False
+    with open(library, "rb") as file:
+        return b"\0mi_heap_visit_blocks\0" in file.read()
+
+
 def run_rounds(plan, allocators, entries):
     """{label: {allocator: [values of round 0, ...]}}; a failed run leaves None.  `plan` has folder, empty, rounds,
     idle_rounds and budget (seconds after which no further round begins)."""
@@ -134,7 +147,7 @@ def run_rounds(plan, allocators, entries):
         for index, entry in enumerate(entries):
             if entry.idle and number >= plan.idle_rounds:
                 continue
-            libraries = dict(allocators)
+            libraries = {name: library for name, library in allocators.items() if can_run(entry, library)}
             if entry.program == "startup":
                 libraries[EMPTY] = plan.empty
             for name in turned(list(libraries), number):
@@ -190,6 +203,8 @@ def count_all_calls(folder, allocators, entries):
     for index, entry in enumerate(entries):
         say("OS calls %d/%d: %s" % (index + 1, len(entries), entry.label))
         for name, library in allocators.items():
+            if not can_run(entry, library):
+                continue
             try:
                 counts.setdefault(entry.label, {})[name] = count_calls(folder, entry, library)
             except (RunError, subprocess.TimeoutExpired) as problem:

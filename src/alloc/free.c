@@ -136,6 +136,7 @@ static bool free_by_reclaim(page_t* page, block_t* block) {
   heap_part_t* const part = reclaiming_part(self, page);
   const bool claimed = part != NULL && remote_claim(page);
   if (claimed) {
+    part_count(part, PART_CLAIMED_BY_FREE);
     part_attach(part, page);
     part_free_local(part, page, block);
     purge_due();

@@ -228,6 +228,7 @@ static void destroy_page(page_t* page, void* arg) {
   const size_t count = page_slice_count(page);
   heap_close_page(page);
   if (TRACKED) track_destroyed(page);
+  if (remote_state(load_settled(&page->thread_free)) == REMOTE_ABANDONED) level_down(&remote_abandoned);
   store_relaxed(&page->owner_tag, 0);
   remote_reset(page);
   slices_clear_start(slice);

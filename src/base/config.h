@@ -29,12 +29,16 @@
 #ifndef MI_TRACK_ASAN
 #define MI_TRACK_ASAN 0
 #endif
+#ifndef MI_STATISTICS
+#define MI_STATISTICS 1
+#endif
 
 enum {
   DEBUG_CHECKS = MI_DEBUG > 0, /* 1: invariants, at slow steps */
   DEBUG_STEPS = MI_DEBUG > 1,  /* 1: also at one in DEBUG_INTERVAL of the steps that fast paths take */
   DEBUG_INTERVAL = MI_DEBUG > 2 ? 1 : 64,
   FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
+  STATISTICS = MI_STATISTICS,   /* 0, for bench/statistics alone: nothing is counted for statistics only */
 
   SLICE_SHIFT = 16,
   SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */

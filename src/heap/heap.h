@@ -73,6 +73,19 @@ struct mi_heap_s {
   tally_t subprocess; /* of a main heap: of all heaps of the sub-process that ever were */
 };
 
+/* What a part's owner counts for statistics.  The first three are what the page search found in the pages
+   that it looked at: one addition for each. */
+typedef enum part_count_e {
+  PART_LOOKED_AT_FULL = REFILL_FULL,
+  PART_LOOKED_AT_FOUND = REFILL_FOUND,
+  PART_LOOKED_AT_CARVED = REFILL_CARVED,
+  PART_RETIRED,         /* empty pages kept for a while */
+  PART_CLAIMED,         /* abandoned pages taken to allocate from ... */
+  PART_CLAIMED_BY_FREE, /* ... or because the thread freed into them */
+  PART_GIVEN_UP,        /* full pages abandoned while the thread goes on */
+  PART_COUNTS
+} part_count_t;
+
 typedef struct page_queue_s {
   page_t* first;
   page_t* last;
@@ -95,7 +108,7 @@ struct mi_theap_s {
   heap_t* heap;          /* owner */
   heap_part_t* sibling;  /* owner: next part of the same thread */
   uint64_t retired[2];   /* owner: bins that may have a retired page */
-  size_t pages_looked_at; /* owner: steps of the page search, for tests and statistics */
+  atomic_u64_t counts[PART_COUNTS]; /* owner: see part_count_e; never cleared while the part lives */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
   page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
@@ -108,8 +121,11 @@ extern tally_t heap_tally;            /* of the process, all heaps that ever wer
 extern level_t heap_pages[BIN_COUNT]; /* pages of each bin, of the process */
 extern level_t heap_count;            /* heaps, without the main one */
 extern level_t heap_part_count;
+extern atomic_u64_t heap_part_counts[PART_COUNTS]; /* of parts that have gone */
 extern atomic_u32_t heap_threads;   /* attached threads */
 extern atomic_u32_t heap_strangers; /* 1: a thread that never allocated has freed */
+
+static inline void part_count(heap_part_t* part, part_count_t what) { figure_count(&part->counts[what]); }
 
 /* For policy: does memory pass between threads? */
 static inline bool heap_is_threaded(void) {

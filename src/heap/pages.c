@@ -10,6 +10,7 @@ tally_t heap_tally;
 level_t heap_pages[BIN_COUNT];
 level_t heap_count;
 level_t heap_part_count;
+atomic_u64_t heap_part_counts[PART_COUNTS];
 
 static size_t segment_bit(size_t slice) { return (slice / SEGMENT_SLICES) % HEAP_SEGMENT_BITS; }
 
@@ -27,11 +28,12 @@ heap_t* heap_of_page(page_t* page) {
   return heap != NULL && heap->heir == NULL ? &heap_main : heap;
 }
 
+/* A function of its own: part_find_page needs its registers. */
 void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
 
 void heap_close_page(page_t* page) {
   const unsigned bin = page->bin;
-  if (bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  if (!STATISTICS || bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
   const uint64_t served = page_served(page);
   heap_t* const heap = heap_of_page(page);
   level_down(&heap_pages[bin]);
@@ -41,6 +43,7 @@ void heap_close_page(page_t* page) {
 }
 
 void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {
+  if (!STATISTICS) return;
   tally_t* const tallies[] = {&heap_tally, &heap_main_of(heap)->subprocess, &heap->tally};
   for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]); i++) {
     if (blocks > 0) figure_add(&tallies[i]->blocks[BIN_COUNT], blocks);
@@ -92,9 +95,13 @@ static heap_t* heap_make(heap_t* main, heap_t* heir, arena_t* arena) {
   if (heap->slot == 0) heap_register(heap);
   heap->main = main;
   if (main != NULL) add_relaxed(&main->parts, 1u);
-  for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) store_relaxed(&heap->segments[i], 0);
-  tally_clear(&heap->tally);
-  tally_clear(&heap->subprocess);
+  bool used = main == NULL; /* a main heap's tallies may have grown by pages of its deleted heaps */
+  for (size_t i = 0; i < HEAP_SEGMENT_BITS / 64; i++) {
+    used |= load_relaxed(&heap->segments[i]) != 0;
+    store_relaxed(&heap->segments[i], 0);
+  }
+  if (used) tally_clear(&heap->tally);
+  if (main == NULL) tally_clear(&heap->subprocess);
   heap->home.arena = arena;
   store_relaxed(&heap->home.node, 0u);
   heap->heir = heir;

@@ -63,6 +63,7 @@ void part_attach(heap_part_t* part, page_t* page) {
 /* Threads exist: a page that others empty should not have to wait for this one to come by. */
 void part_give_up(heap_part_t* part, page_t* full) {
   queue_remove(&part->full, full);
+  part_count(part, PART_GIVEN_UP);
   page_abandon(full);
 }
 
@@ -102,13 +103,18 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
     page_t* page = queue->first;
     if (page == NULL) {
       page = abandoned_claim(part->heap, bin);
-      if (page != NULL) part_attach(part, page);
-      else page = part_fresh_page(part, bin);
+      if (page != NULL) {
+        part_count(part, PART_CLAIMED);
+        part_attach(part, page);
+      } else {
+        page = part_fresh_page(part, bin);
+      }
       if (page == NULL) return NULL;
     }
-    part->pages_looked_at++;
     page_forget_note(page);
-    if (page_refill(page)) {
+    const refill_t refill = page_refill(page);
+    part_count(part, (part_count_t)refill);
+    if (refill != REFILL_FULL) {
       if (load_relaxed(&page->owner_tag) != part_tag(part, page))
         store_relaxed(&page->owner_tag, part_tag(part, page));
       if (part->current[bin] != page) part_set_current(part, bin, page);
@@ -125,6 +131,7 @@ void part_page_emptied(heap_part_t* part, page_t* page) {
   page_set_floor(page, 0);
   if (part->queues[page->bin].count == 1 && (size_t)page_capacity(page) * page->stride <= RETIRE_BYTES_MAX) {
     page->retire_left = RETIRE_CADENCES;
+    part_count(part, PART_RETIRED);
     part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
     return;
   }

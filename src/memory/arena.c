@@ -26,7 +26,7 @@ arena_t* arena_newest(void) {
 void arena_publish(arena_t* arena) {
   const extent_t segments = arena->area.segments;
   const bool committed = (arena->flags & ARENA_COMMITTED) != 0;
-  if (committed) counter_add(&memory_counters.committed, (uint64_t)segments.count * SEGMENT_SIZE);
+  if (committed) figure_add(&memory_counters.committed, (uint64_t)segments.count * SEGMENT_SIZE);
   for (size_t s = segments.first; s < segments.first + segments.count; s++) {
     store_relaxed(segment_word(s, WORD_COMMITTED), committed ? ALL_SLICES : 0);
     store_relaxed(segment_word(s, WORD_ZERO), (arena->flags & ARENA_ZERO) != 0 ? ALL_SLICES : 0);
@@ -100,9 +100,9 @@ bool arena_commit(const arena_t* arena, size_t segment, uint64_t bits) {
     run = lowest_run(missing);
     const size_t size = bit_count(run) * (size_t)SLICE_SIZE;
     bool zero = false;
-    counter_add(&memory_counters.commit_calls, 1);
+    figure_add(&memory_counters.commit_calls, 1);
     if (!arena->commit(true, slice_address(segment, run), size, &zero, arena->commit_argument)) return false;
-    counter_add(&memory_counters.committed, size);
+    figure_add(&memory_counters.committed, size);
     segment_set(segment, WORD_COMMITTED, run);
     if (zero) segment_set(segment, WORD_ZERO, run);
     else segment_clear(segment, WORD_ZERO, run);
@@ -116,10 +116,11 @@ purged_t arena_purge(const arena_t* arena, size_t segment, uint64_t bits) {
   if (arena != NULL && (arena->flags & ARENA_PINNED) != 0) return PURGED_NOT;
   const bool by_system = arena == NULL || arena->commit == NULL;
   if (by_system && !option_enabled(mi_option_purge_decommits)) {
-    counter_add(&memory_counters.reset_calls, 1);
+    figure_add(&memory_counters.reset_calls, 1);
     return os_reset(address, size) == 0 ? PURGED_RESET : PURGED_NOT;
   }
-  counter_add(&memory_counters.purge_calls, 1);
+  figure_add(&memory_counters.purge_calls, 1);
+  if (arena != NULL) figure_add(&memory_counters.arena_purge_calls, 1);
   if (by_system) {
     if (os_purge(address, size) != 0) return PURGED_NOT;
     /* The program may have handed over the memory of a file. */
@@ -128,6 +129,5 @@ purged_t arena_purge(const arena_t* arena, size_t segment, uint64_t bits) {
   bool zero = false;
   if (!arena->commit(false, address, size, &zero, arena->commit_argument)) return PURGED_NOT;
   segment_clear(segment, WORD_COMMITTED, bits);
-  counter_subtract(&memory_counters.committed, size);
   return PURGED_UNKNOWN;
 }

@@ -9,7 +9,7 @@
 
 typedef struct memory_counters_s {
   atomic_u64_t reserved;  /* bytes of placed extents */
-  atomic_u64_t committed; /* bytes made writable, claimed or not */
+  atomic_u64_t committed; /* bytes made writable, in total */
   atomic_u64_t claimed;   /* bytes in claimed slices */
   atomic_u64_t claimed_peak;
   atomic_u64_t dirty;    /* bytes in free slices whose memory was not given back */
@@ -18,6 +18,8 @@ typedef struct memory_counters_s {
   atomic_u64_t purge_calls;
   atomic_u64_t reset; /* bytes that the OS may take, in total */
   atomic_u64_t reset_calls;
+  atomic_u64_t arena_purge_calls; /* those in arenas */
+  atomic_u64_t rollbacks;         /* long runs given back because a part of them was not to be had */
   atomic_u64_t commit_calls;
   atomic_u64_t map_calls;
 } memory_counters_t;
@@ -42,7 +44,7 @@ static inline void level_up(level_t* level) {
   figure_raise(&level->peak, figure_add(&level->current, 1));
 }
 static inline void level_down(level_t* level) {
-  figure_add(&level->current, UINT64_MAX);
+  figure_subtract(&level->current, 1);
 }
 
 static inline void counter_add(atomic_u64_t* counter, uint64_t amount) {

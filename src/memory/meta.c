@@ -30,8 +30,8 @@ _Static_assert(sizeof(chunk_t) == CACHE_LINE, "blocks of a chunk start on a cach
 static void* map_counted(size_t size) {
   void* const p = os_map(size);
   if (p == NULL) return NULL;
-  counter_add(&memory_counters.map_calls, 1);
-  counter_add(&memory_counters.metadata, size);
+  figure_add(&memory_counters.map_calls, 1);
+  figure_add(&memory_counters.metadata, size);
   return p;
 }
 
@@ -58,7 +58,7 @@ void* meta_alloc(size_t size) {
     store_relaxed(&fresh->cursor, sizeof(chunk_t));
     p = chunk_take(fresh, size);
     if (cas_strong_acq_rel(&current, &chunk, fresh)) return p;
-    counter_subtract(&memory_counters.metadata, CHUNK_SIZE);
+    figure_subtract(&memory_counters.metadata, CHUNK_SIZE);
     os_unmap(fresh, CHUNK_SIZE);
   }
 }

@@ -61,5 +61,5 @@ void segment_place(size_t first, size_t count) {
     /* release: partner is memory_after_fork, which takes no slice that is not placed. */
     store_release(segment_word(s, WORD_PLACED), ALL_SLICES);
   }
-  counter_add(&memory_counters.reserved, (uint64_t)count * SEGMENT_SIZE);
+  figure_add(&memory_counters.reserved, (uint64_t)count * SEGMENT_SIZE);
 }

@@ -38,6 +38,12 @@ static void give_back(size_t first, size_t end) {
   }
 }
 
+/* A claim of several steps fails: what it has got becomes free again. */
+static void roll_back(size_t first, size_t end) {
+  if (end > first) figure_add(&memory_counters.rollbacks, 1);
+  give_back(first, end);
+}
+
 /* Do the two segments belong together: may a run go from one to the other? */
 static bool same_arena(size_t segment, size_t other) {
   return window_segment_ready(segment) && window_segment_ready(other) &&
@@ -49,7 +55,7 @@ static bool claim_exactly(size_t first, size_t end) {
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
     if (same_arena(first / SEGMENT_SLICES, p.segment) && segment_claim_bits(p.segment, p.bits)) continue;
     const size_t done = p.segment == first / SEGMENT_SLICES ? first : p.segment * SEGMENT_SLICES;
-    give_back(first, done);
+    roll_back(first, done);
     return false;
   }
   return true;
@@ -129,14 +135,14 @@ void slices_open(extent_t segments) {
 }
 
 static bool commit_range(size_t first, size_t end) {
-  counter_add(&memory_counters.commit_calls, 1);
+  figure_add(&memory_counters.commit_calls, 1);
   if (os_commit(window_address(first), (end - first) * SLICE_SIZE) != 0) return false;
   size_t fresh = 0;
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
     const uint64_t before = or_acq_rel(segment_word(p.segment, WORD_COMMITTED), p.bits);
     fresh += bit_count(p.bits & ~before);
   }
-  counter_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
+  figure_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
   return true;
 }
 
@@ -258,8 +264,7 @@ static bool commit(size_t first, size_t end) {
 static void count_claimed(size_t slices) {
   const uint64_t bytes = (uint64_t)slices * SLICE_SIZE;
   const uint64_t now = add_relaxed(&memory_counters.claimed, bytes) + bytes;
-  uint64_t peak = load_relaxed(&memory_counters.claimed_peak);
-  while (peak < now && !cas_weak_acq_rel(&memory_counters.claimed_peak, &peak, now)) continue;
+  figure_raise(&memory_counters.claimed_peak, now);
 }
 
 /* Claimed and committed: read what the slices are, and clear it. */
@@ -295,7 +300,7 @@ bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* cla
   const size_t first = claim_somewhere(home, count, alignment);
   if (first == SLICE_NONE) return false;
   if (!commit(first, first + count)) {
-    give_back(first, first + count);
+    roll_back(first, first + count);
     return false;
   }
   take(first, first + count, claim);
@@ -322,7 +327,7 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   if (!same_arena((first - 1) / SEGMENT_SLICES, first / SEGMENT_SLICES)) return false;
   if (!claim_exactly(first, first + more)) return false;
   if (!commit(first, first + more)) {
-    give_back(first, first + more);
+    roll_back(first, first + more);
     return false;
   }
   take(first, first + more, claim);

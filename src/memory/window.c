@@ -154,7 +154,7 @@ static void* rows_address(size_t segment) {
 static int map_rows(uintptr_t from, size_t first, size_t count) {
   void* const rows = rows_address(first);
   const size_t size = count * SEGMENT_TABLE_SIZE;
-  counter_add(&memory_counters.map_calls, 1);
+  figure_add(&memory_counters.map_calls, 1);
   return is_placed(from) ? os_map_at(rows, size) : os_commit(rows, size);
 }
 
@@ -164,7 +164,7 @@ static int place(uintptr_t from, size_t first, size_t count) {
   const size_t size = count * SEGMENT_SIZE;
   int error = 0;
   if (is_placed(from)) {
-    counter_add(&memory_counters.map_calls, 1);
+    figure_add(&memory_counters.map_calls, 1);
     error = os_reserve_at(address, size);
     if (error != 0) return error;
   }
@@ -183,7 +183,7 @@ static void mark_ready(size_t first, size_t count) {
     /* release: the mapping is there before the bit is seen (load_acquire in window_segment_ready). */
     or_acq_rel(&ready[s / 64], UINT64_C(1) << (s % 64));
   }
-  counter_add(&memory_counters.metadata, count * SEGMENT_TABLE_SIZE);
+  figure_add(&memory_counters.metadata, count * SEGMENT_TABLE_SIZE);
   const size_t end = (first + count) * SEGMENT_SIZE;
   size_t limit = load_relaxed(&window.limit);
   /* Raised before any slice of the range is handed out: whoever is passed such a pointer sees this limit. */
@@ -268,10 +268,10 @@ bool window_adopt(area_t* area) {
   if (touches_window(from, start, end) || end > (uintptr_t)1 << ADDRESS_SHIFT) return false;
   const uintptr_t rows = align_down((uintptr_t)rows_address(first), os_page_size());
   const uintptr_t rows_end = align_up((uintptr_t)rows_address(first + count), os_page_size());
-  counter_add(&memory_counters.map_calls, 1);
+  figure_add(&memory_counters.map_calls, 1);
   /* The rows' mapping, which replaces none, is the claim. */
   if (os_map_at((void*)rows, rows_end - rows) != 0) return false;
-  counter_add(&memory_counters.metadata, rows_end - rows);
+  figure_add(&memory_counters.metadata, rows_end - rows);
   area_t* head = load_relaxed(&areas);
   do {
     area->next = head;

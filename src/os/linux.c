@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -346,6 +347,15 @@ size_t os_process_rss(void) {
   while (i < n && text[i] != ' ') i++;
   for (i++; i < n && text[i] >= '0' && text[i] <= '9'; i++) pages = pages * 10 + (size_t)(text[i] - '0');
   return pages * os_page_size();
+}
+
+/* /proc/self/status has it as "VmHWM:  123 kB", near its start. */
+size_t os_process_peak_rss(void) {
+  char text[2048];
+  const long n = read_start("/proc/self/status", text, sizeof(text) - 1);
+  text[n] = 0;
+  const char* const line = strstr(text, "VmHWM:");
+  return line != NULL ? strtoul(line + 6, NULL, 10) * KiB : 0;
 }
 
 /* ---- the scavenger's thread ---- */

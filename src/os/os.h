@@ -92,6 +92,9 @@ void os_return_to_stderr(void);
 /* Resident bytes of this process, 0 when unknown. */
 size_t os_process_rss(void);
 
+/* The most there were since its last exec (which getrusage does not tell), 0 when unknown. */
+size_t os_process_peak_rss(void);
+
 /* Sleep while *word == expected, until woken, at most timeout_ms (negative: no limit).  May return early. */
 void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms);
 

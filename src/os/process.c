@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "os/os.h"
 
 /* Is p in an object that the loader knows?  musl's loader cannot say. */
 #if defined(__GLIBC__)
@@ -181,9 +182,10 @@ os_usage_t os_process_usage(void) {
   const int saved = errno;
   struct rusage usage = {0};
   getrusage(RUSAGE_SELF, &usage);
+  const size_t peak = os_process_peak_rss();
   errno = saved;
   return (os_usage_t){.user_ms = milliseconds(usage.ru_utime),
                       .system_ms = milliseconds(usage.ru_stime),
-                      .peak_rss = (size_t)usage.ru_maxrss * KiB,
+                      .peak_rss = peak != 0 ? peak : (size_t)usage.ru_maxrss * KiB,
                       .page_faults = (size_t)usage.ru_majflt};
 }

@@ -32,7 +32,7 @@ static void relist(page_t* page, const page_look_t* look, unsigned shift) {
     after++;
   }
   page->holed = (uint16_t)(page->holed + before - after);
-  page->filled -= before - after;
+  if (STATISTICS) page->filled -= before - after;
 }
 
 static size_t drop_memory(page_t* page, size_t first, size_t end, unsigned shift) {

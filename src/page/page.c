@@ -63,7 +63,7 @@ static void page_carve(page_t* page) {
   block_set_next(page, block, NULL);
   block_set_mark(page, block);
   page->free = first;
-  page->filled += count;
+  if (STATISTICS) page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);
   page->flags |= (page->flags & PAGE_ZERO) != 0 ? PAGE_CARVED | PAGE_FRESH_ZERO : PAGE_CARVED;
 }
@@ -88,19 +88,19 @@ void page_collect_remote(page_t* page) {
   }
 }
 
-bool page_refill(page_t* page) {
-  if (page->free != NULL) return true;
+refill_t page_refill(page_t* page) {
+  if (page->free != NULL) return REFILL_FOUND;
   if (page->local_free == NULL) page_collect_remote(page);
   if (page->local_free != NULL) {
     page->free = page->local_free;
     page->local_free = NULL;
     page_note_reused(page, settled_capacity(page) - page_used(page) - page->holed); /* P1 */
-    return true;
+    return REFILL_FOUND;
   }
-  if (page_fill_hole(page)) return true;
-  if (page_capacity(page) == page->reserved) return false;
+  if (page_fill_hole(page)) return REFILL_FOUND;
+  if (page_capacity(page) == page->reserved) return REFILL_FULL;
   page_carve(page);
-  return true;
+  return REFILL_CARVED;
 }
 
 void page_merge_lists(page_t* page) {
@@ -135,24 +135,17 @@ bool page_list_holds(const page_t* page, const block_t* list, const block_t* blo
   return false;
 }
 
-/* The length of free, as far as it stays in the page's memory: a page of others may change meanwhile. */
-static size_t free_length(const page_t* page, size_t capacity) {
+size_t page_free_length(const page_t* page) {
+  const size_t capacity = settled_capacity(page);
   const uintptr_t start = (uintptr_t)page_start(page);
   const size_t readable = max_size(page->slices, 1) * SLICE_SIZE - sizeof(block_t);
-  const block_t* block = page->free;
-  size_t length = 0;
-  for (; length < capacity && (uintptr_t)block - start <= readable; length++) block = block_next(page, block);
-  return length;
-}
-
-uint64_t page_served(const page_t* page) {
-  const uint64_t filled = page->filled;
-  const size_t capacity = settled_capacity(page);
-  const block_t* const block = page->free;
-  size_t left = 0;
-  if ((page->flags & PAGE_CARVED) == 0) left = free_length(page, capacity);
-  else if (block != NULL && block_is_valid(page, block)) left = capacity - block_index(page, block);
-  return filled - min_size(filled, left);
+  size_t offset = (uintptr_t)page->free - start; /* NULL: far above */
+  size_t left = capacity;
+  while (offset <= readable && left > 0) {
+    offset = (uintptr_t)block_next(page, (const block_t*)(start + offset)) - start;
+    left--;
+  }
+  return capacity - left;
 }
 
 /* The length of a list, or more than capacity when it is broken. */
@@ -183,7 +176,7 @@ bool page_is_valid(const page_t* page) {
   if (surplus > load_relaxed(&surplus_allowed)) return false; /* P1, P3 */
   if (page_capacity(page) > page->reserved) return false;       /* P2 */
   if (page->holed != 0 && page->holed != page_count_holed(page)) return false; /* P7 */
-  if (page->filled < list_length(page, page->free)) return false; /* P6 */
+  if (STATISTICS && page->filled < list_length(page, page->free)) return false; /* P6 */
   if (!list_is_marked(page, page->free) || !list_is_marked(page, page->local_free)) return false; /* P4 */
   return (size_t)page->reserved * page->stride <= (size_t)page->slices * SLICE_SIZE;
 }

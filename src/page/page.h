@@ -212,15 +212,16 @@ typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;
 /* Make the claimed slices a page of `bin`, owned by nobody yet, with nothing carved. */
 void page_init(page_t* page, unsigned bin, zeroed_t memory);
 
-/* Make sure that page->free holds a block: adopt local_free, else thread_free, else carve.  False: full. */
-bool page_refill(page_t* page);
+/* Make sure that page->free holds a block: adopt local_free, else thread_free, else carve. */
+typedef enum refill_e { REFILL_FULL /* there is none */, REFILL_FOUND, REFILL_CARVED } refill_t;
+refill_t page_refill(page_t* page);
 
 /* Move what other threads freed into the owner's lists without ever walking thread_free. */
 void page_collect_remote(page_t* page);
 
 /* `count` blocks that were used before have joined free. */
 static inline void page_note_reused(page_t* page, size_t count) {
-  page->filled += count;
+  if (STATISTICS) page->filled += count;
   page->flags &= (uint8_t)~(PAGE_CARVED | PAGE_FRESH_ZERO);
 }
 
@@ -242,9 +243,23 @@ bool page_block_is_holed(const page_t* page, const void* block);
 
 void page_forget_holes(page_t* page); /* the page begins, or its lists are built anew */
 
-/* Blocks that allocation has taken from the page in this life (P6).  Walks free, unless it was just carved;
-   of a page in use by another thread an estimate. */
-uint64_t page_served(const page_t* page);
+/* The length of free, as far as it stays in the page's memory: a page of others may change meanwhile. */
+size_t page_free_length(const page_t* page);
+
+__extension__ typedef unsigned __int128 uint128_t;
+
+/* Blocks that allocation has taken from the page in this life (P6); of a page in use by another thread an
+   estimate.  Inline: it is most of what statistics cost a page. */
+static inline uint64_t page_served(const page_t* page) {
+  const uint64_t filled = page->filled;
+  if ((page->flags & PAGE_CARVED) == 0) return filled - min_size(filled, page_free_length(page));
+  /* In address order up to the last block carved; NULL lies far above.  The upper half of the product is the
+     quotient by the stride. */
+  const size_t capacity = load_settled(&((page_t*)(uintptr_t)page)->capacity);
+  const uintptr_t offset = (uintptr_t)page->free - (uintptr_t)page_start(page);
+  const size_t left = capacity - min_size(capacity, (size_t)(((uint128_t)offset * page->reciprocal) >> 64));
+  return filled - min_size(filled, left);
+}
 
 /* Is the block in this list of free blocks?  Walks at most `reserved` blocks, and only valid ones, so it ends
    and never faults, even when the list changes meanwhile. */

@@ -34,6 +34,8 @@ static uint64_t with_count(uint64_t word, uint32_t count) {
   return (word & ~(UINT64_C(0xFFFF) << COUNT_SHIFT)) | ((uint64_t)count << COUNT_SHIFT);
 }
 
+level_t remote_abandoned;
+
 void remote_reset(page_t* page) {
   const uint64_t word = load_relaxed(&page->thread_free);
   store_relaxed(&page->thread_free, (word | (VERSION_ONE - 1)) + 1);
@@ -62,6 +64,7 @@ remote_verdict_t remote_free(page_t* page, block_t* block) {
       if (verdict == REMOTE_LAST) next = with_state(next, REMOTE_NORMAL) + VERSION_ONE;
     }
   } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  if (verdict == REMOTE_LAST) level_down(&remote_abandoned);
   return verdict;
 }
 
@@ -110,6 +113,7 @@ abandon_verdict_t remote_abandon(page_t* page) {
     if (live == 0) return ABANDON_REFUSED;
     next = with_state(with_count(word, live), REMOTE_ABANDONED);
   } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  level_up(&remote_abandoned);
   return (word & HEAD_MASK) != 0 ? ABANDON_ROOM : ABANDON_FULL;
 }
 
@@ -118,6 +122,7 @@ void remote_park(page_t* page) {
   check(page_used(page) == 0 && (word & HEAD_MASK) == 0);
   while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_ABANDONED))) {
   }
+  level_up(&remote_abandoned);
 }
 
 bool remote_claim(page_t* page) {
@@ -126,6 +131,7 @@ bool remote_claim(page_t* page) {
     if (remote_state(word) != REMOTE_ABANDONED) return false;
   } while (!cas_weak_acq_rel(&page->thread_free, &word,
                              with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
+  level_down(&remote_abandoned);
   page->floor = 0;
   page->used = (uint16_t)remote_count(word);
   page->local_free = head_block(page, word);

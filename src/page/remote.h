@@ -24,6 +24,7 @@
 #ifndef PAGE_REMOTE_H
 #define PAGE_REMOTE_H
 
+#include "memory/counters.h"
 #include "page/page.h"
 
 typedef enum remote_state_e {
@@ -55,6 +56,8 @@ static inline size_t page_live_blocks(page_t* page) {
                                    __atomic_load_n(&page->floor, __ATOMIC_RELAXED));
   return used - min_size(used, remote_count(word));
 }
+
+extern level_t remote_abandoned; /* pages that nobody owns */
 
 /* A new page: NORMAL, empty; the version goes on over the lives of the table entry. */
 void remote_reset(page_t* page);

@@ -5,8 +5,10 @@
    pages at their peak had room for, nor were all bytes more than the slices claimed at their peak, nor was
    anything more than its total. */
 #include "heap/heap.h"
+#include "memory/arena.h"
 #include "memory/counters.h"
 #include "mimalloc-stats.h"
+#include "page/remote.h"
 #include "report/statistics.h"
 #include "thread/thread.h"
 
@@ -62,6 +64,7 @@ static void fill_blocks(mi_stats_t* stats, const stats_snapshot_t* from) {
   stats->freed.total = (int64_t)(from->served_bytes - from->live_bytes);
   stats->pages.current = (int64_t)from->pages;
   stats->pages_abandoned.current = (int64_t)from->abandoned_pages;
+  stats->page_committed.current = (int64_t)from->page_bytes;
 }
 
 static void fill_pages(mi_stats_t* stats, const stats_snapshot_t* from) {
@@ -76,8 +79,35 @@ static void fill_pages(mi_stats_t* stats, const stats_snapshot_t* from) {
   stats->pages = count_of(total, smaller(total, from->peak_committed / SLICE_SIZE), from->pages);
 }
 
+static void add_part_counts(heap_part_t* part, void* arg) {
+  uint64_t* const counts = arg;
+  for (int i = 0; i < PART_COUNTS; i++) counts[i] += figure_read(&part->counts[i]);
+}
+
+static void fill_page_events(mi_stats_t* stats) {
+  uint64_t counts[PART_COUNTS];
+  for (int i = 0; i < PART_COUNTS; i++) counts[i] = figure_read(&heap_part_counts[i]);
+  thread_visit_parts(add_part_counts, counts);
+  const uint64_t successful = counts[PART_LOOKED_AT_FOUND] + counts[PART_LOOKED_AT_CARVED];
+  stats->page_searches.total = (int64_t)(successful + counts[PART_LOOKED_AT_FULL]);
+  stats->page_searches_count.total = (int64_t)successful;
+  stats->pages_extended.total = (int64_t)counts[PART_LOOKED_AT_CARVED];
+  stats->pages_retire.total = (int64_t)counts[PART_RETIRED];
+  stats->pages_reclaim_on_alloc.total = (int64_t)counts[PART_CLAIMED];
+  stats->pages_reclaim_on_free.total = (int64_t)counts[PART_CLAIMED_BY_FREE];
+  stats->pages_reabandon_full.total = (int64_t)counts[PART_GIVEN_UP];
+  stats->pages_abandoned =
+      count_of(figure_read(&remote_abandoned.total), (int64_t)figure_read(&remote_abandoned.peak),
+               (uint64_t)stats->pages_abandoned.current);
+}
+
 static void fill_process(mi_stats_t* stats, const stats_snapshot_t* from) {
   fill_pages(stats, from);
+  fill_page_events(stats);
+  for (const arena_t* arena = arena_newest(); arena != NULL; arena = arena->next) stats->arena_count.total++;
+  stats->arena_purges.total = (int64_t)figure_read(&memory_counters.arena_purge_calls);
+  stats->arena_rollback_count.total = (int64_t)figure_read(&memory_counters.rollbacks);
+  stats->segments = count_of(from->reserved / SEGMENT_SIZE, 0, from->reserved / SEGMENT_SIZE);
   stats->reserved = count_of(from->reserved, 0, from->reserved); /* addresses are never returned */
   stats->committed = count_of(figure_read(&memory_counters.committed), (int64_t)from->peak_committed,
                               from->committed);
@@ -133,7 +163,7 @@ static void fill_since_start(mi_stats_t* stats) {
 /* ---- entries ---- */
 
 static bool is_of_this_version(const mi_stats_t* stats) {
-  return stats != NULL && stats->size == sizeof(*stats) && stats->version == MI_STAT_VERSION;
+  return STATISTICS && stats != NULL && stats->size == sizeof(*stats) && stats->version == MI_STAT_VERSION;
 }
 
 EXPORT bool mi_stats_get(mi_stats_t* stats) {
@@ -219,6 +249,7 @@ EXPORT void mi_stats_reset(void) {
   fill_since_start(&stats);
   visit_totals(&stats, keep_total);
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) reset_peak(&heap_pages[bin]);
+  reset_peak(&remote_abandoned);
   reset_peak(&heap_count);
   reset_peak(&heap_part_count);
   figure_set(&thread_peak, load_relaxed(&heap_threads));

@@ -66,6 +66,10 @@ static void part_discard(thread_t* self, heap_part_t* part) {
   self->slots[heap->slot] = NULL;
   part_die(part);
   level_down(&heap_part_count);
+  for (int i = 0; i < PART_COUNTS; i++) {
+    figure_add(&heap_part_counts[i], figure_read(&part->counts[i]));
+    figure_set(&part->counts[i], 0);
+  }
   pool_put(&part_pool, part);
   heap_unref(heap);
   if (part != self->part) return;

@@ -95,6 +95,12 @@ static int note_huge_call(huge_call_t call) {
   return call.error;
 }
 
+static int count_one(os_call_t kind) {
+  const uint64_t n = atomic_fetch_add(&kinds[kind].calls, 1) + 1;
+  const int fails = n >= atomic_load(&kinds[kind].from) && n < atomic_load(&kinds[kind].until);
+  return fails ? (int)atomic_load(&kinds[kind].error) : 0;
+}
+
 int WRAP(os_map_huge)(void* addr, size_t size, unsigned shift) {
   const size_t page = (size_t)1 << shift;
   if (size == 0 || ((uintptr_t)addr | size) % page != 0) {
@@ -108,7 +114,7 @@ int WRAP(os_map_huge)(void* addr, size_t size, unsigned shift) {
 }
 
 int WRAP(os_prefer_node)(void* addr, size_t size, unsigned node) {
-  return note_huge_call((huge_call_t){addr, size, 0, node, 0});
+  return note_huge_call((huge_call_t){addr, size, 0, node, count_one(CALL_PREFER_NODE)});
 }
 
 unsigned WRAP(os_numa_nodes)(void) {
@@ -150,12 +156,6 @@ void double_set_random(uint64_t first) {
 
 static int lacks(os_ability_t ability) {
   return (atomic_load(&lacking) >> ability & 1u) != 0;
-}
-
-static int count_one(os_call_t kind) {
-  const uint64_t n = atomic_fetch_add(&kinds[kind].calls, 1) + 1;
-  const int fails = n >= atomic_load(&kinds[kind].from) && n < atomic_load(&kinds[kind].until);
-  return fails ? (int)atomic_load(&kinds[kind].error) : 0;
 }
 
 /* Count a call; the error with which it must fail, or 0. */

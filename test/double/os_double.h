@@ -23,6 +23,7 @@ typedef enum os_call_e {
   CALL_RESET,
   CALL_THREAD_START,
   CALL_BARRIER, /* not counted among ... */
+  CALL_PREFER_NODE,
   CALL_ANY,     /* ... one count over all kinds */
   CALL_KINDS
 } os_call_t;

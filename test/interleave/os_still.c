@@ -126,6 +126,10 @@ size_t os_process_rss(void) {
   return 0;
 }
 
+size_t os_process_peak_rss(void) {
+  return 0;
+}
+
 void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
   UNUSED(word), UNUSED(expected), UNUSED(timeout_ms);
 }

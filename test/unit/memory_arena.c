@@ -77,6 +77,95 @@ static void some_pages(void) {
   rest[0] = rest[GiB] = 1;
 }
 
+/* A node that cannot be had is a wish not granted: the pages are there all the same. */
+static void no_node(void) {
+  mi_arena_id_t arena = NULL;
+  double_set_huge_pages(HUGE, 2);
+  double_set_nodes(2);
+  double_fail(CALL_PREFER_NODE, 1, 1, EPERM);
+  must(mi_reserve_huge_os_pages_at_ex(2, 1, 0, true, &arena) == 0 && mapped_there(arena) == 2 * GiB);
+  char* const start = mi_arena_area(arena, NULL);
+  must(double_huge_calls() == 4);
+  must_call(1, (huge_call_t){start, GiB, 0, 1, EPERM});
+  must_call(3, (huge_call_t){start + GiB, GiB, 0, 1, 0});
+}
+
+/* The deprecated call: over all nodes, within a time for each. */
+static void by_the_old_name(void) {
+  size_t pages = 0;
+  double_stop_clock();
+  double_set_huge_pages(HUGE, 20);
+  double_set_nodes(2);
+  double_set_huge_time(100);
+  must(mi_reserve_huge_os_pages(12, 0.5, &pages) == 0); /* 251 ms a node */
+  must(pages == 6 && double_huge_calls() == 12);
+  size_t on_node[2] = {0};
+  for (size_t i = 1; i < 12; i += 2) on_node[double_huge_call(i).node]++;
+  must(on_node[0] == 3 && on_node[1] == 3);
+  must(mi_reserve_huge_os_pages(1, -1.0, NULL) == 0 && mi_reserve_huge_os_pages(0, 1.0, &pages) == 0);
+  must(pages == 0);
+}
+
+/* The last of several parts cannot be committed: the claim fails as a whole and gives back what it had. */
+static size_t parts_committed;
+static bool commit_two_parts(bool commit, void* start, size_t size, bool* is_zero, void* arg) {
+  must(arg == &parts_committed && start != NULL && size % SLICE_SIZE == 0 && !*is_zero);
+  if (commit && parts_committed == 2) return false;
+  parts_committed += commit ? 1 : 0;
+  if (commit) must(mprotect(start, size, PROT_READ | PROT_WRITE) == 0);
+  return commit; /* nothing is ever given up */
+}
+
+static void commits_in_part(void) {
+  mi_arena_id_t arena = NULL;
+  char* p = mmap(NULL, 36 * MiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_memory(p, 36 * MiB, false, false, true, -1, true, commit_two_parts, &parts_committed,
+                        &arena));
+  mi_heap_t* const heap = mi_heap_new_in_arena(arena);
+  const memory_stats_t before = memory_stats();
+  const uint64_t rollbacks = figure_read(&memory_counters.rollbacks);
+  errno = 0;
+  must(mi_heap_malloc(heap, 12 * MiB) == NULL && errno == ENOMEM); /* three segments or more */
+  must(parts_committed == 2 && memory_stats().claimed == before.claimed);
+  must(figure_read(&memory_counters.rollbacks) > rollbacks);
+  char* const two = mi_heap_malloc(heap, 7 * MiB); /* what has been committed is not asked for again */
+  must(two != NULL && parts_committed == 2);
+  memset(two, 1, 7 * MiB);
+  /* It cannot be given up, so it is not known to be zero. */
+  mi_free(two);
+  mi_collect(true);
+  must(memory_stats().purged == before.purged);
+  must(memory_stats().purge_calls > before.purge_calls);
+  char* const again = mi_heap_zalloc(heap, 7 * MiB);
+  must(again == two && again[0] == 0 && again[7 * MiB - 1] == 0);
+}
+
+/* A part that was committed and does not read as zero. */
+static bool commit_garbage(bool commit, void* start, size_t size, bool* is_zero, void* arg) {
+  must(arg == NULL);
+  if (!commit) return true;
+  memset(start, 0xEE, size);
+  *is_zero = false;
+  return true;
+}
+
+static void commits_what_is_not_zero(void) {
+  mi_arena_id_t arena = NULL;
+  char* const p = mmap(NULL, 36 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  must(mi_manage_memory(p, 36 * MiB, false, false, true, -1, true, commit_garbage, NULL, &arena));
+  mi_heap_t* const heap = mi_heap_new_in_arena(arena);
+  for (int round = 0; round < 3; round++) {
+    static const size_t sizes[] = {50, 5000, 100000, 6 * MiB};
+    unsigned char* blocks[4];
+    for (int i = 0; i < 4; i++) {
+      blocks[i] = mi_heap_zalloc(heap, sizes[i]);
+      for (size_t k = 0; k < sizes[i]; k++) must(blocks[i][k] == 0);
+    }
+    for (int i = 0; i < 4; i++) mi_free(blocks[i]);
+    mi_collect(true);
+  }
+}
+
 static void no_pages(void) {
   int local = 0;
   mi_arena_id_t arena = &local;
@@ -309,6 +398,10 @@ static void place_is_taken(void) {
   }
 CASE(all_pages)
 CASE(some_pages)
+CASE(no_node)
+CASE(by_the_old_name)
+CASE(commits_in_part)
+CASE(commits_what_is_not_zero)
 CASE(no_pages)
 CASE(time_is_up)
 CASE(interleaved)
@@ -325,6 +418,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_all_pages),
       cmocka_unit_test(test_some_pages),
+      cmocka_unit_test(test_no_node),
+      cmocka_unit_test(test_by_the_old_name),
+      cmocka_unit_test(test_commits_in_part),
+      cmocka_unit_test(test_commits_what_is_not_zero),
       cmocka_unit_test(test_no_pages),
       cmocka_unit_test(test_time_is_up),
       cmocka_unit_test(test_interleaved),

@@ -198,12 +198,41 @@ static void contents_move(void** unused) {
   os_unmap(to, SIZE);
 }
 
+/* For real: node 0 is everywhere.  The kernel tells the policy of an address and the node of its page. */
+static void memory_prefers_a_node(void** unused) {
+  UNUSED(unused);
+  enum { OF_ADDRESS = 2, WHERE = 1 | OF_ADDRESS, PREFERRED = 1 }; /* of get_mempolicy */
+  unsigned node = 1000;
+  assert_int_equal(syscall(SYS_getcpu, NULL, &node, NULL), 0);
+  assert_true(os_numa_nodes() >= 1 && node < os_numa_nodes());
+  char* const p = os_map(SIZE);
+  assert_non_null(p);
+  errno = 4711;
+  const int error = os_prefer_node(p, SIZE, 0);
+  assert_int_equal(errno, 4711);
+  int mode = -1;
+  unsigned long nodes[16] = {0};
+  if (error == EPERM || error == ENOSYS || syscall(SYS_get_mempolicy, NULL, NULL, 0ul, NULL, 0ul) != 0) {
+    os_unmap(p, SIZE);
+    skip(); /* a sandbox, or a kernel without nodes */
+  }
+  assert_int_equal(error, 0);
+  assert_int_equal(syscall(SYS_get_mempolicy, &mode, nodes, sizeof(nodes) * 8, p, (long)OF_ADDRESS), 0);
+  assert_int_equal(mode, PREFERRED);
+  assert_int_equal(nodes[0], 1);
+  memset(p, 1, SIZE);
+  assert_int_equal(syscall(SYS_get_mempolicy, &mode, NULL, 0ul, p, (long)WHERE), 0);
+  assert_true((unsigned)mode < os_numa_nodes()); /* 0, unless that node was full */
+  assert_int_not_equal(os_prefer_node(p, SIZE, 1000), 0); /* there is no such node */
+  os_unmap(p, SIZE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mappings_go_where_asked), cmocka_unit_test(limits_are_told),
       cmocka_unit_test(clock_and_chance),        cmocka_unit_test(rss_is_plausible),
       cmocka_unit_test(stderr_is_written),       cmocka_unit_test(threads_and_sleep),
-      cmocka_unit_test(contents_move),
+      cmocka_unit_test(contents_move),           cmocka_unit_test(memory_prefers_a_node),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
