@@ -79,7 +79,6 @@ void part_idle_release(heap_part_t* part) {
       next = page->next;
       if (page->retire_left != IDLE_MARK) continue;
       if (part->current[bin] == page) part->current[bin] = NULL; /* not of a `direct` size: no slot changes */
-      page_forget_note(page);
       queue_remove(&part->queues[bin], page);
       release_empty(page);
     }

@@ -33,7 +33,9 @@ void heap_open_page(unsigned bin) { level_up(&heap_pages[bin]); }
 
 void heap_close_page(page_t* page) {
   const unsigned bin = page->bin;
-  if (!STATISTICS || bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  if (bin >= BIN_COUNT) return; /* one big block: counted when it was allocated */
+  page_forget_note(page);
+  if (!STATISTICS) return;
   const uint64_t served = page_served(page);
   heap_t* const heap = heap_of_page(page);
   level_down(&heap_pages[bin]);

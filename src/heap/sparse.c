@@ -79,7 +79,8 @@ void part_note_sparse(heap_part_t* part, page_t* page) {
   counter_add(&noted, page->slices);
   page->flags |= PAGE_NOTED;
   const size_t allowed = ALLOWED_MIN + purge_boost();
-  while (load_relaxed(&noted) > allowed && sparse->count > 0) {
+  /* Signed: a fork's copy of the number may be older than what it counts. */
+  while ((int64_t)load_relaxed(&noted) > (int64_t)allowed && sparse->count > 0) {
     page_t* const oldest = take_oldest(part);
     if (oldest != NULL) part_make_holes(part, oldest);
   }

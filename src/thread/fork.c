@@ -54,6 +54,7 @@ static void adopt_page(page_t* page, void* self) {
     page_abandon(page);
   } else if (tag < now && !tag_is_own(tag, (const thread_t*)self)) {
     heap_part_t* const part = (heap_part_t*)load_relaxed(&page->part);
+    page_forget_note(page);
     page_rebuild(page);
     page_abandon(page);
     /* What was delivered to it.  A page on its way to a new owner still names the old part: not
