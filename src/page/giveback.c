@@ -37,7 +37,7 @@ static void relist(page_t* page, const page_look_t* look, unsigned shift) {
 
 static size_t drop_memory(page_t* page, size_t first, size_t end, unsigned shift) {
   const size_t size = (end - first) << shift;
-  counter_add(&memory_counters.purge_calls, 1);
+  figure_add(&memory_counters.purge_calls, 1);
   if (os_purge(page_start(page) + (first << shift), size) != 0) return 0; /* locked: holes all the same */
   counter_add(&memory_counters.purged, size);
   return size;
