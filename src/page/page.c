@@ -33,7 +33,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
   page->bin = (uint8_t)bin;
   page->flags = memory == MEMORY_ZERO ? PAGE_ZERO : 0;
-  page->retire_left = 0;
+  page->mark = 0;
   page->slices = (uint8_t)slices;
   page->next = NULL;
   page->prev = NULL;
@@ -244,7 +244,7 @@ void page_rebuild(page_t* page) {
   page->free = NULL;
   page->local_free = NULL;
   page->flags = 0;
-  page->retire_left = 0;
+  page->mark = 0;
   size_t live = 0;
   size_t capacity = page_capacity(page);
   for (size_t i = page->reserved; i-- > 0;) {
