@@ -201,11 +201,11 @@ static inline void page_push_local(page_t* page, block_t* block) {
   page->used--;
 }
 
-/* Is p the start of a block of this page, carved or not? */
+/* Is p the start of a block of this page, carved or not?  See page_set_capacity; false for a stride of 0: to
+   who asks about a page of others, it may have become a single. */
 static inline bool page_is_block(const page_t* page, const void* p) {
-  const size_t offset = (size_t)((const char*)p - page_start(page));
-  const size_t stride = page->stride; /* 0: to who asks about a page of others, it may have become a single */
-  return stride != 0 && offset % stride == 0 && offset / stride < page->reserved;
+  const uint64_t offset = (uint64_t)((const char*)p - page_start(page));
+  return offset * page->reciprocal < page->reciprocal * page->stride * page->reserved;
 }
 
 typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;
