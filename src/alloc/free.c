@@ -163,7 +163,6 @@ static void free_other(void* p, page_t* page) {
 
 static void free_big(void* p, page_t* page) {
   if (!single_free(page)) report_unallocated("free", p);
-  else purge_due();
 }
 
 NOINLINE void free_slow(void* p, page_t* page) {
