@@ -36,7 +36,7 @@ ALWAYS_INLINE void* malloc_fast(size_t size) {
 /* Zero the usable bytes of a block just taken; blocks never used before need only their link cleared. */
 ALWAYS_INLINE void zero_block(const page_t* page, block_t* block) {
   if ((page->flags & PAGE_FRESH_ZERO) != 0) block->next = NULL;
-  else memset(block, 0, bin_size(page->bin));
+  else memset(block, 0, page->stride); /* not less than its size */
 }
 
 ALWAYS_INLINE void* zalloc_fast(size_t size) {
@@ -51,6 +51,29 @@ ALWAYS_INLINE void* zalloc_fast(size_t size) {
   return alloc_slow_zero(size);
 }
 
+/* The entry of the slice that holds p, which is in the window, `offset` bytes behind its base. */
+ALWAYS_INLINE page_t* fast_page(uintptr_t offset) {
+  return (page_t*)(load_folded(&window.table) + (offset >> SLICE_SHIFT) * TABLE_ENTRY_SIZE);
+}
+
+/* Is p the start of a block of an own page, and not already free? */
+ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
+  const uint64_t in_slice = (uint16_t)(uintptr_t)p;
+  return !FREE_CHECKS ||
+         (in_slice * page->reciprocal < page->bound && ((const block_t*)p)->mark != (uintptr_t)page);
+}
+
+/* Resizing in place, of a small block of an own page: false says nothing. */
+ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
+  const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
+  if (unlikely(offset >= load_folded(&window.limit))) return false;
+  page_t* page = fast_page(offset);
+  IN_REGISTER(page);
+  if (unlikely(load_folded(&page->owner_tag) != thread_tag || !is_live(page, p))) return false;
+  const size_t usable = page->stride;
+  return likely(usable - size <= usable / 2) && usable <= SMALL_BLOCK_MAX;
+}
+
 /* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for
    other threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is
    left is a block of an own page: is it the start of one, and not already free? */
@@ -60,19 +83,16 @@ ALWAYS_INLINE void free_fast(void* p) {
     free_outside(p);
     return;
   }
-  page_t* page = (page_t*)(load_folded(&window.table) + (offset >> SLICE_SHIFT) * TABLE_ENTRY_SIZE);
+  page_t* page = fast_page(offset);
   IN_REGISTER(page);
   if (TRACKED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
     free_slow(p, page);
     return;
   }
   block_t* const block = p;
-  if (FREE_CHECKS) {
-    const uint64_t in_slice = (uint16_t)(uintptr_t)p;
-    if (unlikely(in_slice * page->reciprocal >= page->bound || block->mark == (uintptr_t)page)) {
-      free_slow(p, page);
-      return;
-    }
+  if (unlikely(!is_live(page, p))) {
+    free_slow(p, page);
+    return;
   }
   page_check_step(page);
   if (FREE_CHECKS) block->mark = (uintptr_t)page;

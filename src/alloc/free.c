@@ -105,7 +105,17 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
   thread_leave(self);
 }
 
+/* The page was emptied before, and has only been used by the fast paths since. */
+static bool is_retired(page_t* page) {
+  thread_t* const self = thread_self;
+  if (self == NULL || !thread_try_busy(self)) return false;
+  const bool retired = page_is_of(page, self) && (page->flags & PAGE_RETIRED) != 0;
+  thread_not_busy(self);
+  return retired;
+}
+
 NOINLINE void free_emptied(page_t* page) {
+  if (is_retired(page)) return;
   thread_t* const self = thread_enter();
   if (self == NULL) return; /* the page stays, empty */
   /* The scavenger may have released the page since, or be about to. */
@@ -153,7 +163,6 @@ static void free_other(void* p, page_t* page) {
 
 static void free_big(void* p, page_t* page) {
   if (!single_free(page)) report_unallocated("free", p);
-  else purge_due();
 }
 
 NOINLINE void free_slow(void* p, page_t* page) {

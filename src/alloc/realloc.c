@@ -44,12 +44,15 @@ static bool move_pages(void* p, void* q) {
   return from->slices == 0 && to->slices == 0 && single_move(from, to);
 }
 
+static bool is_plain(const request_t* request) {
+  return request->alignment <= 1 && request->heap == NULL && request->memory == MEMORY_UNKNOWN;
+}
+
 static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
-  const bool plain = request.alignment <= 1 && request.heap == NULL;
-  char* const q = plain ? malloc_fast(request.size) : alloc_generic(request);
+  char* const q = is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
   if (TRACKED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);
@@ -58,7 +61,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
 }
 
 void* resize(void* p, request_t request) {
-  if (p == NULL) return alloc_generic(request);
+  if (p == NULL) return is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (unlikely(request.size > ALLOC_SIZE_MAX)) return alloc_overflow("realloc", 1, request.size);
   page_t* page;
   switch (block_lookup(p, "realloc", &page)) {
@@ -75,7 +78,10 @@ void* resize(void* p, request_t request) {
 
 /* ---- entries ---- */
 
-EXPORT void* mi_realloc(void* p, size_t newsize) { return resize(p, (request_t){.size = newsize}); }
+EXPORT void* mi_realloc(void* p, size_t newsize) {
+  if (likely(fits_fast(p, newsize))) return p;
+  return resize(p, (request_t){.size = newsize});
+}
 
 EXPORT void* mi_reallocn(void* p, size_t count, size_t size) {
   size_t total;

@@ -14,7 +14,7 @@
    two cadences.  A page found full leaves for `full`, where nobody searches.
 
      empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
-     queue --part_page_emptied--> retired in the queue --a few cadences--> released
+     queue --part_page_emptied--> retired in the queue (heap/retired.c) --a few cadences--> released
      full --part_give_up (threads exist)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
      abandoned --abandoned_claim--> queue of the claimer's part */
 #ifndef HEAP_HEAP_H
@@ -30,8 +30,9 @@ typedef struct mi_theap_s heap_part_t;
 
 enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
-  RETIRE_CADENCES = 16,   /* slow-path visits that an empty last page of its class is kept */
-  RETIRE_BYTES_MAX = 32 * 1024, /* what such a page may have carved */
+  RETIRE_CADENCES = 16, /* slow-path visits that an empty page is kept */
+  RETIRE_BYTES_MAX = 512 * 1024, /* what such pages of a part may have carved, ... */
+  RETIRED_MAX = 32,              /* ... and how many they may be */
   QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
   HEAP_SEGMENT_BITS = 4096,
   SPARSE_NOTES = 1024, /* nearly empty pages that a part remembers */
@@ -99,6 +100,20 @@ typedef struct sparse_s {
   uint32_t notes[SPARSE_NOTES]; /* slice numbers, and more */
 } sparse_t;
 
+/* Empty pages that are kept for a while, oldest first (heap/retired.c). */
+typedef struct kept_s {
+  page_t* page;
+  block_t* free;  /* the page's list as it was retired, or its time began anew */
+  uint32_t since; /* the cadence */
+  uint32_t bytes; /* carved */
+} kept_t;
+
+typedef struct retired_s {
+  uint32_t cadence, count;
+  size_t bytes;
+  kept_t kept[RETIRED_MAX];
+} retired_t;
+
 struct mi_theap_s {
   page_t* direct[DIRECT_COUNT]; /* owner: first page of the class of (index * 8) bytes, or the empty page */
   pool_link_t link;
@@ -107,11 +122,11 @@ struct mi_theap_s {
   uintptr_t tag;         /* owner: the thread's tag */
   heap_t* heap;          /* owner */
   heap_part_t* sibling;  /* owner: next part of the same thread */
-  uint64_t retired[2];   /* owner: bins that may have a retired page */
   atomic_u64_t counts[PART_COUNTS]; /* owner: see part_count_e; never cleared while the part lives */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
   page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
+  retired_t retired;
   sparse_t sparse;
 };
 
@@ -185,6 +200,13 @@ bool part_is_valid(const heap_part_t* part);
 static inline uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
   return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | (page->holed != 0 ? CARE_HOLES : 0);
 }
+
+/* ---- empty pages (heap/retired.c; owner) ---- */
+/* NULL: the page is retired.  Else a page to release first, perhaps this one. */
+page_t* part_retire(heap_part_t* part, page_t* page);
+page_t* part_retired_due(heap_part_t* part); /* one to release now, or NULL */
+void part_forget_retired(heap_part_t* part, page_t* page); /* it leaves, or serves again; if it is retired */
+page_t* part_find_retired(heap_part_t* part, size_t slices); /* one of this length, or NULL */
 
 /* ---- nearly empty pages (heap/sparse.c; owner) ---- */
 void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */

@@ -23,7 +23,7 @@
 #include "memory/slices.h"
 #include "page/remote.h"
 
-enum { IDLE_MARK = 255 }; /* in retire_left */
+enum { IDLE_MARK = 255 }; /* in `mark` */
 
 /* Races with the frees of the page's thread, see above. */
 static bool looks_empty(page_t* page) {
@@ -46,10 +46,10 @@ bool part_idle_look(heap_part_t* part) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     for (page_t* page = first_waiting(part, bin); page != NULL; page = page->next) {
       if (looks_empty(page)) {
-        page->retire_left = IDLE_MARK;
+        page->mark = IDLE_MARK;
         marked = true;
-      } else if (page->retire_left == IDLE_MARK) {
-        page->retire_left = 0; /* no barrier was to be had the last time */
+      } else if (page->mark == IDLE_MARK) {
+        page->mark = 0; /* no barrier was to be had the last time */
       }
     }
   }
@@ -60,7 +60,7 @@ bool part_idle_look(heap_part_t* part) {
    forked in the middle would count their blocks as live. */
 static void release_empty(page_t* page) {
   check(looks_empty(page) && page_is_valid(page));
-  page->retire_left = 0;
+  page->mark = 0;
   if (load_relaxed(&page->linked) != 0) {
     page_abandon(page); /* parked, as by page_release */
     return;
@@ -77,8 +77,9 @@ void part_idle_release(heap_part_t* part) {
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
     for (page_t *page = first_waiting(part, bin), *next; page != NULL; page = next) {
       next = page->next;
-      if (page->retire_left != IDLE_MARK) continue;
+      if (page->mark != IDLE_MARK) continue;
       if (part->current[bin] == page) part->current[bin] = NULL; /* not of a `direct` size: no slot changes */
+      part_forget_retired(part, page);
       queue_remove(&part->queues[bin], page);
       release_empty(page);
     }

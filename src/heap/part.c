@@ -26,7 +26,8 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   part->tag = tag;
   part->heap = heap;
   part->sibling = NULL;
-  part->retired[0] = part->retired[1] = 0;
+  part->retired.count = 0;
+  part->retired.bytes = 0;
   memset(&part->full, 0, sizeof(part->full));
   memset(part->queues, 0, sizeof(part->queues));
   memset(part->current, 0, sizeof(part->current));
@@ -48,6 +49,7 @@ static void enqueue(heap_part_t* part, page_t* page) { queue_append(&part->queue
 
 static void dequeue(heap_part_t* part, page_t* page) {
   page_forget_note(page);
+  part_forget_retired(part, page);
   queue_remove(&part->queues[page->bin], page);
   if (part->current[page->bin] == page) part_set_current(part, page->bin, NULL);
 }
@@ -84,6 +86,19 @@ void part_unfull(heap_part_t* part, page_t* page) {
   page_watch(page);
 }
 
+/* A retired page of another class, if one has the right length, begins a new life. */
+static page_t* part_turn_page(heap_part_t* part, unsigned bin) {
+  page_t* const page = part_find_retired(part, bin_page_slices(bin));
+  if (page == NULL) return NULL;
+  dequeue(part, page);
+  heap_close_page(page);
+  store_relaxed(&page->owner_tag, 0);
+  page_init(page, bin, MEMORY_UNKNOWN);
+  heap_open_page(bin);
+  part_attach(part, page);
+  return page;
+}
+
 static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   claim_t claim;
   if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
@@ -107,11 +122,13 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
         part_count(part, PART_CLAIMED);
         part_attach(part, page);
       } else {
-        page = part_fresh_page(part, bin);
+        page = part_turn_page(part, bin);
       }
+      if (page == NULL) page = part_fresh_page(part, bin);
       if (page == NULL) return NULL;
     }
     page_forget_note(page);
+    part_forget_retired(part, page);
     const refill_t refill = page_refill(page);
     part_count(part, (part_count_t)refill);
     if (refill != REFILL_FULL) {
@@ -126,17 +143,30 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
   }
 }
 
+/* An empty page leaves the part. */
+static void drop_page(heap_part_t* part, page_t* page) {
+  dequeue(part, page);
+  page_release(page);
+}
+
 void part_page_emptied(heap_part_t* part, page_t* page) {
   check(page_used(page) == 0);
   page_set_floor(page, 0);
-  if (part->queues[page->bin].count == 1 && (size_t)page_capacity(page) * page->stride <= RETIRE_BYTES_MAX) {
-    page->retire_left = RETIRE_CADENCES;
-    part_count(part, PART_RETIRED);
-    part->retired[page->bin / 64] |= UINT64_C(1) << (page->bin % 64);
-    return;
+  page_forget_note(page);
+  if (page->next != NULL) { /* the others first, so that this one may stay empty */
+    dequeue(part, page);
+    enqueue(part, page);
   }
-  dequeue(part, page);
-  page_release(page);
+  for (page_t* over; (over = part_retire(part, page)) != NULL;) {
+    drop_page(part, over);
+    if (over == page) return;
+  }
+  part_count(part, PART_RETIRED);
+}
+
+void part_tick(heap_part_t* part) {
+  part->retired.cadence++;
+  for (page_t* page; (page = part_retired_due(part)) != NULL;) drop_page(part, page);
 }
 
 void part_page_thinned(heap_part_t* part, page_t* page) {
@@ -167,31 +197,15 @@ void part_free_delivered(heap_part_t* part, page_t* page, block_t* block) {
   }
 }
 
-void part_tick(heap_part_t* part) {
-  for (unsigned word = 0; word < 2; word++) {
-    for (uint64_t bins = part->retired[word]; bins != 0; bins &= bins - 1) {
-      const unsigned bin = word * 64 + bit_lowest(bins);
-      page_t* const page = part->queues[bin].first;
-      const bool retired = page != NULL && page_used(page) == 0 && page->retire_left > 0;
-      if (retired && --page->retire_left > 0) continue;
-      part->retired[word] &= ~(UINT64_C(1) << (bin % 64));
-      if (!retired) continue;
-      dequeue(part, page);
-      page_release(page);
-    }
-  }
-}
-
 /* ---- whole-part operations ---- */
 
 static void collect_page(heap_part_t* part, page_t* page, collect_t what) {
+  part_forget_retired(part, page);
   page_merge_lists(page);
   page_collect_remote(page);
   page_merge_lists(page);
-  page->retire_left = 0;
   if (page_used(page) == 0) {
-    dequeue(part, page);
-    page_release(page);
+    drop_page(part, page);
   } else if (what == COLLECT_HOLES) {
     part_make_holes(part, page);
   }
@@ -204,7 +218,6 @@ void part_collect(heap_part_t* part, collect_t what) {
       collect_page(part, page, what);
     }
   }
-  part->retired[0] = part->retired[1] = 0;
 }
 
 static page_t* any_page(heap_part_t* part, unsigned bin) {

@@ -276,9 +276,9 @@ static void take(size_t first, size_t end, claim_t* claim) {
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
     claim->zero &= (load_relaxed(segment_word(p.segment, WORD_ZERO)) & p.bits) == p.bits;
     dirty += bit_count(segment_dirty(p.segment) & p.bits);
-    const unsigned again = bit_count(load_relaxed(segment_word(p.segment, WORD_PURGED)) & p.bits);
-    if (again > 0) purge_time = load_relaxed(segment_word(p.segment, WORD_PURGE_TIME));
-    purged += again;
+    const uint64_t again = load_relaxed(segment_word(p.segment, WORD_PURGED)) & p.bits;
+    if (again != 0) purge_time = load_relaxed(segment_word(p.segment, WORD_PURGE_TIME));
+    if (again != 0) purged += bit_count(again);
     segment_clear(p.segment, WORD_ZERO, p.bits);
     segment_clear(p.segment, WORD_DIRTY_EVEN, p.bits);
     segment_clear(p.segment, WORD_DIRTY_ODD, p.bits);

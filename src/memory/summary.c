@@ -26,14 +26,20 @@ static uint64_t bit_of(size_t index) {
   return UINT64_C(1) << (index % 64);
 }
 
-/* Set the bit and those above it. */
-static void raise_hint(unsigned kind, unsigned level, size_t index) {
+/* Set the bit of each of these kinds and those above it. */
+static void raise_hints(unsigned kinds, unsigned level, size_t index) {
   for (; level < LEVELS; level++, index /= 64) {
-    atomic_u64_t* const word = word_of(kind, level, index);
-    uint64_t bits = load_seq_cst(word);
-    while ((bits & bit_of(index)) == 0 && !cas_strong_seq_cst(word, &bits, bits | bit_of(index))) continue;
+    atomic_u64_t* const row = word_of(0, level, index);
+    const uint64_t bit = bit_of(index);
+    for (unsigned left = kinds; left != 0; left &= left - 1) {
+      atomic_u64_t* const word = &row[bit_lowest(left)];
+      uint64_t bits = load_seq_cst(word);
+      while ((bits & bit) == 0 && !cas_strong_seq_cst(word, &bits, bits | bit)) continue;
+    }
   }
 }
+
+static void raise_hint(unsigned kind, unsigned level, size_t index) { raise_hints(1u << kind, level, index); }
 
 static void clear(unsigned kind, unsigned level, size_t index) {
   atomic_u64_t* const word = word_of(kind, level, index);
@@ -67,9 +73,7 @@ void summary_publish(size_t segment) {
   arena_t* const arena = segment_arena(segment);
   if (arena != NULL) arena_note_free(arena, segment);
   if (arena != NULL && (arena->flags & ARENA_APART) != 0) return;
-  for (unsigned hints = hints_of(segment); hints != 0; hints &= hints - 1) {
-    raise_hint(bit_lowest(hints), 0, segment);
-  }
+  raise_hints(hints_of(segment), 0, segment);
 }
 
 void summary_set(unsigned kind, size_t segment) {

@@ -46,11 +46,14 @@ EXPORT void free(void* p) {
   free_fast(p);
 }
 
-EXPORT void* realloc(void* p, size_t size) {
-  if (unlikely(p == NULL)) return malloc_fast(size);
-  if (likely(size != 0)) return mi_realloc(p, size);
+static NOINLINE void* realloc_slow(void* p, size_t size) {
+  if (p == NULL || likely(size != 0)) return mi_realloc(p, size);
   free_fast(p);
   return NULL;
+}
+
+EXPORT void* realloc(void* p, size_t size) {
+  return likely(fits_fast(p, size)) ? p : realloc_slow(p, size);
 }
 
 EXPORT void* reallocarray(void* p, size_t count, size_t size) {

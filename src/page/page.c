@@ -33,7 +33,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
   page->bin = (uint8_t)bin;
   page->flags = memory == MEMORY_ZERO ? PAGE_ZERO : 0;
-  page->retire_left = 0;
+  page->mark = 0;
   page->slices = (uint8_t)slices;
   page->next = NULL;
   page->prev = NULL;
@@ -45,23 +45,29 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   if (TRACKED) track_forbid(page_start(page), slices * SLICE_SIZE);
 }
 
+/* Blocks first, first + stride, .., last become a list.  What the loop needs of the page is read once. */
+static void link_blocks(page_t* page, block_t* first, block_t* last) {
+  const size_t stride = page->stride;
+  const uint64_t key = page->key;
+  const uintptr_t mark = page->bin != BIN_TINY ? (uintptr_t)page : 0;
+  for (block_t *block = first, *next; block != last; block = next) {
+    next = (block_t*)(void*)((char*)block + stride);
+    block->next = (block_t*)((uintptr_t)next ^ key);
+    if (FREE_CHECKS && mark != 0) block->mark = mark;
+  }
+  block_set_next(page, last, NULL);
+  block_set_mark(page, last);
+}
+
 /* Put the next few uncarved blocks into `free`, which is empty, in address order. */
 static void page_carve(page_t* page) {
   const size_t left = (size_t)page->reserved - page_capacity(page);
   const size_t carved = (size_t)page_capacity(page) * page->stride;
   const size_t bytes = max_size(CARVE_MIN, min_size(CARVE_MAX, carved / 2));
   const size_t count = min_size(left, max_size(1, bytes / page->stride));
-  block_t* block = block_at(page, page_capacity(page));
-  block_t* const first = block;
+  block_t* const first = block_at(page, page_capacity(page));
   check(count > 0 && page->free == NULL);
-  for (size_t i = 1; i < count; i++) {
-    block_t* const next = (block_t*)(void*)((char*)block + page->stride);
-    block_set_next(page, block, next);
-    block_set_mark(page, block);
-    block = next;
-  }
-  block_set_next(page, block, NULL);
-  block_set_mark(page, block);
+  link_blocks(page, first, block_at(page, page_capacity(page) + count - 1));
   page->free = first;
   if (STATISTICS) page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);
@@ -244,7 +250,7 @@ void page_rebuild(page_t* page) {
   page->free = NULL;
   page->local_free = NULL;
   page->flags = 0;
-  page->retire_left = 0;
+  page->mark = 0;
   size_t live = 0;
   size_t capacity = page_capacity(page);
   for (size_t i = page->reserved; i-- > 0;) {

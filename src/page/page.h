@@ -57,6 +57,7 @@ typedef enum page_flag_e {
   PAGE_FRESH_ZERO = 2, /* the blocks in `free` are zero behind their first word */
   PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
   PAGE_NOTED = 8,      /* the part has noted it as sparse: its free memory may be given back */
+  PAGE_RETIRED = 16,   /* no block lives in it; the part keeps it for a while */
 } page_flag_t;
 
 struct page_s {
@@ -73,7 +74,7 @@ struct page_s {
   uint8_t bin;             /* const */
   uint8_t flags;           /* owner: page_flag_t */
   union {
-    uint8_t retire_left;   /* owner, page without live blocks: cadences until it is released */
+    uint8_t mark;          /* who holds the part, page without live blocks: see heap/idle.c */
     uint8_t note;          /* owner, page that is noted: see heap/sparse.c; never IDLE_MARK of heap/idle.c */
   };
   uint8_t slices;          /* const: 0 for a single */
@@ -200,11 +201,11 @@ static inline void page_push_local(page_t* page, block_t* block) {
   page->used--;
 }
 
-/* Is p the start of a block of this page, carved or not? */
+/* Is p the start of a block of this page, carved or not?  See page_set_capacity; false for a stride of 0: to
+   who asks about a page of others, it may have become a single. */
 static inline bool page_is_block(const page_t* page, const void* p) {
-  const size_t offset = (size_t)((const char*)p - page_start(page));
-  const size_t stride = page->stride; /* 0: to who asks about a page of others, it may have become a single */
-  return stride != 0 && offset % stride == 0 && offset / stride < page->reserved;
+  const uint64_t offset = (uint64_t)((const char*)p - page_start(page));
+  return offset * page->reciprocal < page->reciprocal * page->stride * page->reserved;
 }
 
 typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;

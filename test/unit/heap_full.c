@@ -220,20 +220,65 @@ static void a_retired_page_can_be_used_again(void** unused) {
   in_child(revive_body);
 }
 
-static void carved_body(void) {
-  enum { BLOCKS = RETIRE_BYTES_MAX / 1024 + 20 };
+/* More than may be kept: what is left counts up to the bound, for all classes together. */
+static void bound_body(void) {
+  enum { BLOCKS = 2 * RETIRE_BYTES_MAX / (8 * KiB) };
   void* blocks[BLOCKS];
-  for (int i = 0; i < BLOCKS; i++) blocks[i] = mi_malloc(1024);
-  page_t* const page = page_of(blocks[0]);
-  must(page_of(blocks[BLOCKS - 1]) == page);
-  must((size_t)page->capacity * page->stride > RETIRE_BYTES_MAX);
+  void* small = mi_malloc(640);
+  page_t* const first = page_of(small);
+  for (int i = 0; i < BLOCKS; i++) blocks[i] = mi_malloc(8 * KiB);
+  mi_free(small);
+  must(page_of(small) == first);
+  const memory_stats_t before = memory_stats();
   for (int i = 0; i < BLOCKS; i++) mi_free(blocks[i]);
+  must(part_is_valid(own_part()));
+  must(page_of(small) == NULL); /* the oldest went first, ... */
   must(page_of(blocks[0]) == NULL);
+  must(page_of(blocks[BLOCKS - 1]) != NULL);
+  /* ... and no more than had to */
+  must(before.claimed - memory_stats().claimed == RETIRE_BYTES_MAX + SLICE_SIZE);
+  must(own_part()->retired.bytes == RETIRE_BYTES_MAX);
 }
 
-static void much_carved_pages_are_not_retired(void** unused) {
+static void retired_pages_are_bounded_by_bytes(void** unused) {
   UNUSED(unused);
-  in_child(carved_body);
+  in_child(bound_body);
+}
+
+static void turn_body(void) {
+  void* const p = mi_malloc(640);
+  page_t* const page = page_of(p);
+  mi_free(p);
+  for (int i = 0; i < RETIRE_CADENCES / 2; i++) tick();
+  const size_t claimed = memory_stats().claimed;
+  void* const q = mi_malloc(16);
+  must(page_of(q) == page && page->bin == bin_of(16) && page->used == 1);
+  must(memory_stats().claimed == claimed && own_part()->retired.count == 0);
+  must(own_part()->queues[bin_of(640)].first == NULL && part_is_valid(own_part()));
+}
+
+static void another_class_takes_a_retired_page(void** unused) {
+  UNUSED(unused);
+  in_child(turn_body);
+}
+
+/* Its time runs from its last use, though no slow path sees that. */
+static void cycle_body(void) {
+  void* p = mi_malloc(640);
+  page_t* const page = page_of(p);
+  mi_free(p);
+  for (int i = 1; i < RETIRE_CADENCES; i++) tick();
+  p = mi_malloc(640);
+  mi_free(p);
+  for (int i = 0; i < RETIRE_CADENCES; i++) tick();
+  must(page_of(p) == page);
+  tick();
+  must(page_of(p) == NULL);
+}
+
+static void a_page_that_is_emptied_again_stays(void** unused) {
+  UNUSED(unused);
+  in_child(cycle_body);
 }
 
 static void collect_body(void) {
@@ -260,7 +305,9 @@ int main(void) {
       cmocka_unit_test(full_pages_are_given_up_beside_threads),
       cmocka_unit_test(retired_pages_leave_after_their_cadences),
       cmocka_unit_test(a_retired_page_can_be_used_again),
-      cmocka_unit_test(much_carved_pages_are_not_retired),
+      cmocka_unit_test(retired_pages_are_bounded_by_bytes),
+      cmocka_unit_test(another_class_takes_a_retired_page),
+      cmocka_unit_test(a_page_that_is_emptied_again_stays),
       cmocka_unit_test(collect_releases_every_empty_page),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,7 +202,7 @@ static void live_body(void) {
   visit();
   must(page_of_block(0) == page && load_relaxed(&page->owner_tag) == thread_tag);
   must(own_part()->current[page->bin] == page && page->used == PER_PAGE - 1);
-  must(count_of(page) == PER_PAGE - 2 && page->retire_left == 0);
+  must(count_of(page) == PER_PAGE - 2 && page->mark == 0);
   owner_goes_on(0, 1);
 }
 
