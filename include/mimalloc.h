@@ -213,7 +213,8 @@ mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
    every offset up to PTRDIFF_MAX (mimalloc refuses offsets at large alignments); above: NULL, ENOMEM.  The
    size need not be a multiple of the alignment.  mi_free frees these blocks too; mi_realloc may lose the
    alignment.  The reallocs keep p where it is if it happens to be so aligned, and is large enough; the
-   alignment need not be that of the block before. */
+   alignment need not be that of the block before, and without an offset any number up to sizeof(void*) means
+   that every address will do. */
 mi_decl_fresh void* mi_malloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size(1) mi_attr_alloc_align(2);
 mi_decl_fresh void* mi_malloc_aligned_at(size_t size, size_t alignment,
@@ -616,6 +617,11 @@ mi_decl_export void mi_subproc_delete(mi_subproc_id_t subproc) mi_attr_noexcept;
 mi_decl_export bool mi_subproc_visit_heaps(mi_subproc_id_t subproc, mi_heap_visit_fun* visitor,
                                            void* arg) mi_attr_noexcept;
 
+/* Of 2.x: mi_heap_visit_abandoned_blocks of each heap of the sub-process; the tag is accepted without effect.
+   False when the visitor stopped it, or there is no such sub-process. */
+mi_decl_export bool mi_abandoned_visit_blocks(mi_subproc_id_t id, int heap_tag, bool visit_blocks,
+                                              mi_block_visit_fun* visitor, void* arg) mi_attr_noexcept;
+
 /* ---- housekeeping, hooks, information ---------------------------------------------------------------- */
 
 /* Tidy the calling thread's parts of all heaps and give free memory back to the system; force: all of it, at
@@ -868,7 +874,20 @@ typedef enum mi_option_e {
   mi_option_reset_decommits = mi_option_purge_decommits,
   mi_option_reset_delay = mi_option_purge_delay,
   mi_option_limit_os_alloc = mi_option_disallow_os_alloc,
-  mi_option_minimal_purge_size = mi_option_arena_purge_min_size
+  mi_option_minimal_purge_size = mi_option_arena_purge_min_size,
+
+  /* Of 2.x. */
+  mi_option_eager_commit = mi_option_deprecated_eager_commit,
+  mi_option_segment_cache = mi_option_deprecated_segment_cache,
+  mi_option_page_reset = mi_option_deprecated_page_reset,
+  mi_option_abandoned_page_purge = mi_option_deprecated_abandoned_page_purge,
+  mi_option_segment_reset = mi_option_deprecated_segment_reset,
+  mi_option_eager_commit_delay = mi_option_deprecated_eager_commit_delay,
+  mi_option_max_segment_reclaim = mi_option_deprecated_max_segment_reclaim,
+  mi_option_purge_extend_delay = mi_option_deprecated_purge_extend_delay,
+  mi_option_visit_abandoned = mi_option_deprecated_visit_abandoned,
+  mi_option_abandoned_reclaim_on_free = mi_option_page_reclaim_on_free,
+  mi_option_target_segments_per_thread = mi_option_deprecated_segment_cache
 } mi_option_t;
 
 /* The value, in the option's unit; kept within min..max; in bytes (also of options whose unit is KiB; 0 for a

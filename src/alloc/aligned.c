@@ -8,20 +8,29 @@
 static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
   /* An alignment of 0 is an error here; everywhere else it means none. */
   const size_t power = alignment != 0 ? alignment : 3;
-  if (likely(power <= 16 && is_power_of_two(power) && offset % power == 0 && size >= power)) {
+  const bool is_placed = is_power_of_two(power) && offset % power == 0 && offset <= ALLOC_SIZE_MAX;
+  if (likely(power <= 16 && is_placed && size >= power)) {
     return memory == MEMORY_ZERO ? zalloc_fast(size) : malloc_fast(size);
   }
-  if (power <= CACHE_LINE && is_power_of_two(power) && offset % power == 0 && size <= DIRECT_SIZE_MAX) {
+  if (power <= CACHE_LINE && is_placed && size <= DIRECT_SIZE_MAX) {
     const size_t rounded = align_up(max_size(size, 1), power);
     return memory == MEMORY_ZERO ? zalloc_fast(rounded) : malloc_fast(rounded);
   }
   return alloc_generic((request_t){.size = size, .alignment = power, .offset = offset, .memory = memory});
 }
 
+/* Up to a word's alignment, whatever it is, blocks have it by nature: then an alignment means none. */
 void* resize_aligned(void* p, request_t request) {
-  if (request.alignment == 0) request.alignment = 3;
-  if (!is_power_of_two(request.alignment)) return alloc_generic(request); /* which refuses it */
-  if (request.alignment <= sizeof(void*) && request.offset % request.alignment == 0) request.alignment = 0;
+  const bool is_natural = request.alignment <= sizeof(void*) && request.offset == 0;
+  if (is_natural || (request.alignment <= sizeof(void*) && is_power_of_two(request.alignment) &&
+                     request.offset % request.alignment == 0)) {
+    request.alignment = 0;
+    return resize(p, request);
+  }
+  if (!is_power_of_two(request.alignment)) {
+    if (request.alignment == 0) request.alignment = 3;
+    return alloc_generic(request); /* which refuses it */
+  }
   return resize(p, request);
 }
 
@@ -81,6 +90,6 @@ EXPORT void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_
 EXPORT size_t mi_good_size(size_t size) {
   if (TRACKED) return size;
   if (size <= MEDIUM_BLOCK_MAX) return bin_size(bin_of(size));
-  if (size > ALLOC_SIZE_MAX) return size;
+  if (size > ((size_t)1 << WINDOW_SHIFT)) return size; /* no block can be so large */
   return align_up(size, os_page_size());
 }

@@ -203,7 +203,7 @@ void heap_delete(heap_t* heap) {
   leave_default(heap);
   store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
   thread_t* const self = thread_enter();
-  if (self != NULL) thread_settle(self);
+  if (self != NULL) thread_settle_heap(self, heap);
   abandoned_sweep(heap, COLLECT_PAGES);
   heap_visit_pages(heap, forward_page, heap);
   if (self != NULL) thread_leave(self);
@@ -247,7 +247,7 @@ void heap_destroy(heap_t* heap) {
   abandoned_unlink_all(heap);
   heap_visit_pages(heap, destroy_page, NULL);
   if (self != NULL) {
-    thread_settle(self);
+    thread_settle_heap(self, heap);
     thread_leave(self);
   }
   level_down(&heap_count);

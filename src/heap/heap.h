@@ -121,7 +121,8 @@ struct mi_theap_s {
   atomic_u32_t state;    /* atomic: part_state_t */
   uintptr_t tag;         /* owner: the thread's tag */
   heap_t* heap;          /* owner */
-  heap_part_t* sibling;  /* owner: next part of the same thread */
+  heap_part_t* sibling;  /* owner: next part of the same thread, ... */
+  heap_part_t* before;   /* ... and the one that it is the next of */
   atomic_u64_t counts[PART_COUNTS]; /* owner: see part_count_e; never cleared while the part lives */
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];

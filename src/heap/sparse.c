@@ -22,7 +22,8 @@
 enum {
   FLOOR_SHARE = 8,    /* a page is sparse when this part of its blocks lives, ... */
   WATCH_MIN = 16,     /* ... if it has so many blocks, ... */
-  WATCH_SIZE = 256,   /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
+  WATCH_SIZE = 64,    /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
+  FEW_BELOW = 256,    /* of those that are smaller than this, half as many: walks are long */
   ALLOWED_MIN = 64,   /* slices of noted pages in the process: 4 MiB */
   NOTE_NUMBERS = 255, /* a note is the slice's number and one that tells it from older notes of the page */
 };
@@ -32,7 +33,8 @@ _Static_assert(WINDOW_SLICES * NOTE_NUMBERS <= (UINT64_C(1) << 32), "a note is o
 static atomic_u64_t noted; /* slices of noted pages, of all parts */
 
 void page_watch(page_t* page) {
-  const size_t floor = min_size(page->reserved / FLOOR_SHARE, page->slices * (SLICE_SIZE / os_page_size()));
+  const size_t os_pages = page->slices * (SLICE_SIZE / os_page_size());
+  const size_t floor = min_size(page->reserved / FLOOR_SHARE, os_pages >> (page->stride < FEW_BELOW));
   const bool wanted =
       page->reserved >= WATCH_MIN && page->stride >= WATCH_SIZE && page_used(page) > 2 * floor;
   page_set_floor(page, wanted ? floor : 0);

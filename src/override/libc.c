@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions of the C library that allocate, under their own names, with the C library's own rules where
    they differ from the mi_ functions: realloc(p, 0) frees, alignments of memalign are rounded up, and what
-   fails for whatever reason but a bad alignment leaves ENOMEM.  (strdup and its like need no replacement:
-   the C library's call malloc.) */
+   fails for whatever reason but a bad alignment leaves ENOMEM. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc/fast.h"
 #include "os/os.h"
@@ -144,4 +144,41 @@ EXPORT void* __libc_pvalloc(size_t size) {
 }
 EXPORT int __posix_memalign(void** p, size_t alignment, size_t size) {
   return mi_posix_memalign(p, alignment, size);
+}
+
+/* ---- names of other systems that programs made for mimalloc may be linked with; a program's own count ----
+ */
+
+#define WEAK_EXPORT EXPORT __attribute__((weak))
+
+void* reallocf(void* p, size_t size);
+int reallocarr(void* ptrp, size_t count, size_t size);
+void vfree(void* p);
+size_t malloc_size(const void* p);
+size_t malloc_good_size(size_t size);
+void* _aligned_malloc(size_t size, size_t alignment);
+
+WEAK_EXPORT void* reallocf(void* p, size_t size) {
+  return mi_reallocf(p, size);
+}
+WEAK_EXPORT int reallocarr(void* ptrp, size_t count, size_t size) {
+  return mi_reallocarr(ptrp, count, size);
+}
+WEAK_EXPORT void vfree(void* p) {
+  free_fast(p);
+}
+WEAK_EXPORT size_t malloc_size(const void* p) {
+  return mi_usable_size(p);
+}
+WEAK_EXPORT size_t malloc_good_size(size_t size) {
+  return mi_good_size(size);
+}
+WEAK_EXPORT void* _aligned_malloc(size_t size, size_t alignment) {
+  return mi_malloc_aligned(size, alignment);
+}
+WEAK_EXPORT char* strdup(const char* s) {
+  return mi_strdup(s);
+}
+WEAK_EXPORT char* strndup(const char* s, size_t n) {
+  return mi_strndup(s, n);
 }

@@ -167,6 +167,20 @@ EXPORT bool mi_heap_visit_abandoned_blocks(mi_heap_t* heap, bool blocks, mi_bloc
   return visit_heap(&visit);
 }
 
+static bool visit_abandoned_of(heap_t* heap, void* arg) {
+  visit_t visit = *(const visit_t*)arg;
+  visit.heap = heap;
+  return visit_heap(&visit);
+}
+
+EXPORT bool mi_abandoned_visit_blocks(mi_subproc_id_t id, int heap_tag, bool blocks,
+                                      mi_block_visit_fun* visitor, void* arg) {
+  UNUSED(heap_tag);
+  visit_t visit = {.reach = REACH_ABANDONED, .blocks = blocks, .visitor = visitor, .arg = arg};
+  heap_t* const main = heap_subprocess(id._mi_subproc_id);
+  return main != NULL && heap_visit_heaps(main, visit_abandoned_of, &visit);
+}
+
 EXPORT bool mi_theap_visit_blocks(const mi_theap_t* theap, bool blocks, mi_block_visit_fun* visitor,
                                   void* arg) {
   const thread_t* const root = thread_root();

@@ -52,6 +52,8 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
   add_relaxed(&heap->parts, 1u);
   level_up(&heap_part_count);
   part->sibling = self->parts;
+  part->before = NULL;
+  if (self->parts != NULL) self->parts->before = part;
   self->parts = part;
   self->slots[heap->slot] = part;
   return part;
@@ -60,9 +62,9 @@ heap_part_t* thread_part_of(thread_t* self, heap_t* heap) {
 /* The part has no pages any more. */
 static void part_discard(thread_t* self, heap_part_t* part) {
   heap_t* const heap = part->heap;
-  heap_part_t** at = &self->parts;
-  while (*at != part) at = &(*at)->sibling;
-  *at = part->sibling;
+  if (part->before != NULL) part->before->sibling = part->sibling;
+  else self->parts = part->sibling;
+  if (part->sibling != NULL) part->sibling->before = part->before;
   self->slots[heap->slot] = NULL;
   part_die(part);
   level_down(&heap_part_count);
@@ -89,20 +91,29 @@ static heap_t* living_heir(const heap_t* deleted) {
   return load_acquire(&heir->state) == HEAP_LIVE ? heir : &heap_main;
 }
 
+static void settle_part(thread_t* self, heap_part_t* part) {
+  const uint32_t state = load_acquire(&part->heap->state);
+  if (state == HEAP_LIVE) return;
+  if (state == HEAP_DELETED) {
+    heap_part_t* const to = thread_part_of(self, living_heir(part->heap));
+    if (to == NULL) return; /* no memory now */
+    part_move_all(part, to);
+  } else {
+    part_forget(part);
+  }
+  part_discard(self, part);
+}
+
 void thread_settle(thread_t* self) {
   for (heap_part_t *part = self->parts, *next; part != NULL; part = next) {
     next = part->sibling;
-    const uint32_t state = load_acquire(&part->heap->state);
-    if (state == HEAP_LIVE) continue;
-    if (state == HEAP_DELETED) {
-      heap_part_t* const to = thread_part_of(self, living_heir(part->heap));
-      if (to == NULL) continue; /* no memory now */
-      part_move_all(part, to);
-    } else {
-      part_forget(part);
-    }
-    part_discard(self, part);
+    settle_part(self, part);
   }
+}
+
+void thread_settle_heap(thread_t* self, heap_t* heap) {
+  heap_part_t* const part = thread_find_part(self, heap);
+  if (part != NULL) settle_part(self, part);
 }
 
 /* ---- the default heap ---- */

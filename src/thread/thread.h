@@ -130,6 +130,7 @@ void thread_end_part(thread_t* self, heap_part_t* part);
 
 /* Between enter and leave: parts of heaps that were deleted or destroyed meanwhile go away. */
 void thread_settle(thread_t* self);
+void thread_settle_heap(thread_t* self, heap_t* heap); /* the same, of one that has just ended */
 
 /* The calling thread takes note of what others have done to its pages and heaps: to count what it has. */
 void thread_hear(void);

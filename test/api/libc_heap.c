@@ -614,6 +614,12 @@ typedef enum shape_e {
   FREE,        /* void f(p) */
   FREE_SIZED,  /* void f(p, size) */
   FREE_ALIGNED_SIZED,
+  SIZE_ALIGN,    /* void* f(size, alignment) */
+  RESIZE_PLACE,  /* int f(&p, count, size) */
+  COPY,          /* char* f(text) */
+  COPY_PART,     /* char* f(text, most) */
+  MEASURE,       /* size_t f(p) */
+  MEASURE_SIZE,  /* size_t f(size) */
   ASK /* takes no block, or gives none; called by the tests above */
 } shape_t;
 
@@ -644,6 +650,14 @@ static const struct {
     {"__libc_cfree", FREE},
     {"free_sized", FREE_SIZED},
     {"free_aligned_sized", FREE_ALIGNED_SIZED},
+    {"_aligned_malloc", SIZE_ALIGN},
+    {"reallocf", RESIZE},
+    {"reallocarr", RESIZE_PLACE},
+    {"vfree", FREE},
+    {"strdup", COPY},
+    {"strndup", COPY_PART},
+    {"malloc_size", MEASURE},
+    {"malloc_good_size", MEASURE_SIZE},
     {"malloc_usable_size", ASK},
     {"mallinfo", ASK},
     {"mallinfo2", ASK},
@@ -665,6 +679,7 @@ static void* found(const char* name) {
 }
 
 static void* allocate_by(void* function, shape_t shape) {
+  static char text[ASKED];
   void* p = NULL;
   switch (shape) {
     case SIZE: return ((void* (*)(size_t))function)(ASKED);
@@ -674,6 +689,26 @@ static void* allocate_by(void* function, shape_t shape) {
     case RESIZE_MANY: return ((void* (*)(void*, size_t, size_t))function)(call_malloc(10), ASKED / 50, 50);
     case PLACE:
       assert_int_equal(((int (*)(void**, size_t, size_t))function)(&p, ALIGNMENT, ASKED), 0);
+      return p;
+    case SIZE_ALIGN: return ((void* (*)(size_t, size_t))function)(ASKED, ALIGNMENT);
+    case RESIZE_PLACE:
+      p = call_malloc(10);
+      assert_int_equal(((int (*)(void*, size_t, size_t))function)(&p, ASKED / 50, 50), 0);
+      return p;
+    case COPY:
+    case COPY_PART:
+      memset(text, 'x', sizeof(text) - 1);
+      if (shape == COPY) p = ((char* (*)(const char*))function)(text);
+      else p = ((char* (*)(const char*, size_t))function)(text, ASKED - 1);
+      assert_string_equal(p, text);
+      return p;
+    case MEASURE:
+      p = call_malloc(ASKED);
+      assert_int_equal(((size_t (*)(const void*))function)(p), malloc_usable_size(p));
+      return p;
+    case MEASURE_SIZE:
+      p = call_malloc(ASKED);
+      assert_int_equal(((size_t (*)(size_t))function)(ASKED), malloc_usable_size(p));
       return p;
     default: return call_malloc(ASKED);
   }
@@ -701,7 +736,8 @@ static void every_name_is_served(void** state) {
     char* p = shape == FREE_ALIGNED_SIZED ? aligned_alloc(ALIGNMENT, ASKED) : allocate_by(function, shape);
     if (p == NULL || heap_of(p) == NULL) fail_msg("%s gives %p", names[i].name, (void*)p);
     assert_true(malloc_usable_size(p) >= ASKED);
-    if (shape == ALIGN_SIZE || shape == PLACE) assert_int_equal((uintptr_t)p % ALIGNMENT, 0);
+    if (shape == ALIGN_SIZE || shape == PLACE || shape == SIZE_ALIGN)
+      assert_int_equal((uintptr_t)p % ALIGNMENT, 0);
     if (shape == COUNT_SIZE) assert_true(p[0] == 0 && memcmp(p, p + 1, ASKED - 1) == 0);
     const size_t held = mallinfo2().uordblks - before;
     if (held != malloc_usable_size(p)) fail_msg("%s: %zu bytes held", names[i].name, held);
