@@ -59,9 +59,8 @@ static void fill_blocks(mi_stats_t* stats, const stats_snapshot_t* from) {
   stats->malloc_bins[MI_BIN_HUGE] =
       count_of(from->huge_served, smaller(from->huge_served, bytes / SLICE_SIZE), from->huge_blocks);
   stats->page_bins[MI_BIN_HUGE].current = (int64_t)from->huge_blocks;
-  const uint64_t peaks = (uint64_t)(stats->malloc_normal.peak + stats->malloc_huge.peak);
-  stats->allocated = count_of(from->served_bytes, smaller(peaks, (uint64_t)smaller(from->served_bytes, bytes)),
-                              from->live_bytes);
+  const int64_t peaks = stats->malloc_normal.peak + stats->malloc_huge.peak;
+  stats->allocated = count_of(from->served_bytes, smaller((uint64_t)peaks, bytes), from->live_bytes);
   stats->malloc_count.total = (int64_t)from->served_blocks;
   stats->free_count.total = (int64_t)(from->served_blocks - from->live_blocks);
   stats->freed.total = (int64_t)(from->served_bytes - from->live_bytes);
@@ -170,7 +169,7 @@ static void keep_current(mi_stat_count_t* count, mi_stat_count_t* at_reset) {
 
 static void limit_peak(mi_stat_count_t* count, mi_stat_count_t* at_reset) {
   const int64_t most = __atomic_load_n(&at_reset->current, __ATOMIC_RELAXED) + count->total;
-  *count = count_of((uint64_t)count->total, count->peak < most ? count->peak : most, (uint64_t)count->current);
+  if (count->peak > most) count->peak = most > count->current ? most : count->current;
 }
 
 static void reset_peak(level_t* level) { figure_set(&level->peak, figure_read(&level->current)); }
@@ -198,34 +197,26 @@ EXPORT bool mi_stats_get(mi_stats_t* stats) {
   return true;
 }
 
-typedef struct part_tally_s {
-  scope_t scope;
-  int64_t count;
-} part_tally_t;
-
-static void add_part(heap_part_t* part, void* arg) {
-  part_tally_t* const parts = arg;
-  const scope_t scope = parts->scope;
-  parts->count += (scope.main == NULL || heap_main_of(part->heap) == scope.main) &&
-                  (scope.heap == NULL || part->heap == scope.heap) &&
-                  (scope.tag == 0 || part->tag == scope.tag);
+static void count_part(heap_part_t* part, void* arg) {
+  stats_snapshot_t* const from = arg;
+  from->parts += is_in_scope(from->scope, part->heap, part->tag);
 }
 
-static bool add_heap(heap_t* heap, void* count) {
+static bool count_heap(heap_t* heap, void* from) {
   UNUSED(heap);
-  ++*(int64_t*)count;
+  ((stats_snapshot_t*)from)->heaps++;
   return true;
 }
 
 /* What there is now; who has gone is only counted for the process. */
-static void fill_members(mi_stats_t* stats, scope_t scope) {
-  part_tally_t parts = {.scope = scope};
-  thread_visit_parts(add_part, &parts);
-  stats->theaps.current = parts.count;
-  stats->committed.current = stats->page_committed.current;
-  if (scope.main == NULL) return;
-  heap_visit_heaps(scope.main, add_heap, &stats->heaps.current);
-  stats->threads.current = (int64_t)thread_count(scope.main);
+static void fill_members(mi_stats_t* stats, stats_snapshot_t* from) {
+  heap_t* const main = from->scope.main;
+  thread_visit_parts(count_part, from);
+  if (main != NULL) heap_visit_heaps(main, count_heap, from);
+  stats->theaps.current = (int64_t)from->parts;
+  stats->heaps.current = (int64_t)from->heaps;
+  stats->threads.current = main != NULL ? (int64_t)thread_count(main) : 0;
+  stats->committed.current = (int64_t)from->page_bytes;
 }
 
 static bool fill_scope(mi_stats_t* stats, scope_t scope) {
@@ -235,7 +226,7 @@ static bool fill_scope(mi_stats_t* stats, scope_t scope) {
   stats_snapshot_of(scope, &from);
   mi_stats_init(stats);
   fill_blocks(stats, &from);
-  fill_members(stats, scope);
+  fill_members(stats, &from);
   return true;
 }
 
