@@ -13,15 +13,20 @@
      total    what there has been since the start, or since mi_stats_reset: exact.  A block that is resized
               without moving counts once, what it grows by counts as bytes allocated
      peak     of blocks and their bytes an upper bound: never below the highest value there was, and never
-              above what the pages in use at the busiest moment of each size had room for.  With pages of
+              above what the pages in use at the busiest moment of each size had room for, nor above what was
+              live at the start (or the reset) and the total since.  With pages of
               64 KiB to 1 MiB the difference is less than one page per size and thread for a program that
               only grows.  Of all pages and their bytes it is not above what was committed at the busiest
               moment.  Of reserved, committed, threads, heaps, theaps, abandoned pages and pages of one
               size it is exact
 
-   Of page_committed only `current` is known.  The figures of one heap (mi_heap_stats_get) differ in this: of
-   its pages only `current` is known (`total` and `peak` are 0), its peaks are bounded by those of the
-   process, and what belongs to no heap is 0.
+   Of page_committed only `current` is known.  The figures of a heap, a theap or a sub-process differ in this:
+   totals are since its start, whatever mi_stats_reset does; of its pages, committed (the bytes of its pages)
+   and theaps, of a sub-process of heaps and threads too, only `current` is known (`total` and `peak` are 0);
+   peaks of its blocks are bounded by its own totals and by the process's pages of each size.  What only the
+   process counts is 0: reserved and segments (shared by all), reset and purged, calls, arenas and their
+   events, searches of pages and other events of pages (pages_extended, pages_retire, pages_reclaim_*,
+   pages_reabandon_full); heaps and threads of what is not a sub-process.
 
    Always 0, because there is no such thing in this allocator: malloc_requested (sizes asked for are not
    kept), malloc_guarded_count and profile_samples (nothing is sampled), segments_abandoned, segments_cache,

@@ -2,8 +2,9 @@
 /* The statistics as the public struct: include/mimalloc-stats.h says what each figure means.
 
    Peaks.  Nobody counts blocks while they come and go, but pages: a bin's blocks were never more than its
-   pages at their peak had room for, nor were all bytes more than the slices claimed at their peak, nor was
-   anything more than its total. */
+   pages at their peak had room for, nor were all bytes more than the slices claimed at their peak, nor more
+   than the peaks of all sizes together, nor was anything more than its total.  After a reset, it was not
+   more than what was live then and the total since. */
 #include "heap/heap.h"
 #include "memory/arena.h"
 #include "memory/counters.h"
@@ -58,7 +59,8 @@ static void fill_blocks(mi_stats_t* stats, const stats_snapshot_t* from) {
   stats->malloc_bins[MI_BIN_HUGE] =
       count_of(from->huge_served, smaller(from->huge_served, bytes / SLICE_SIZE), from->huge_blocks);
   stats->page_bins[MI_BIN_HUGE].current = (int64_t)from->huge_blocks;
-  stats->allocated = count_of(from->served_bytes, smaller(from->served_bytes, bytes), from->live_bytes);
+  const int64_t peaks = stats->malloc_normal.peak + stats->malloc_huge.peak;
+  stats->allocated = count_of(from->served_bytes, smaller((uint64_t)peaks, bytes), from->live_bytes);
   stats->malloc_count.total = (int64_t)from->served_blocks;
   stats->free_count.total = (int64_t)(from->served_blocks - from->live_blocks);
   stats->freed.total = (int64_t)(from->served_bytes - from->live_bytes);
@@ -149,6 +151,27 @@ static void subtract_total(int64_t* total, int64_t* at_reset) {
   *total -= __atomic_load_n(at_reset, __ATOMIC_RELAXED);
 }
 
+typedef void count_visit_t(mi_stat_count_t* count, mi_stat_count_t* at_reset);
+
+/* What has no peak of its own that a reset could begin anew. */
+static void visit_derived(mi_stats_t* stats, count_visit_t* visit) {
+  visit(&stats->pages, &base.pages);
+  visit(&stats->allocated, &base.allocated);
+  visit(&stats->malloc_normal, &base.malloc_normal);
+  visit(&stats->malloc_huge, &base.malloc_huge);
+  visit(&stats->page_bins[MI_BIN_HUGE], &base.page_bins[MI_BIN_HUGE]);
+  for (unsigned bin = 0; bin <= MI_BIN_HUGE; bin++) visit(&stats->malloc_bins[bin], &base.malloc_bins[bin]);
+}
+
+static void keep_current(mi_stat_count_t* count, mi_stat_count_t* at_reset) {
+  __atomic_store_n(&at_reset->current, count->current, __ATOMIC_RELAXED);
+}
+
+static void limit_peak(mi_stat_count_t* count, mi_stat_count_t* at_reset) {
+  const int64_t most = __atomic_load_n(&at_reset->current, __ATOMIC_RELAXED) + count->total;
+  if (count->peak > most) count->peak = most > count->current ? most : count->current;
+}
+
 static void reset_peak(level_t* level) { figure_set(&level->peak, figure_read(&level->current)); }
 
 static void fill_since_start(mi_stats_t* stats) {
@@ -170,7 +193,30 @@ EXPORT bool mi_stats_get(mi_stats_t* stats) {
   if (!is_of_this_version(stats)) return false;
   fill_since_start(stats);
   visit_totals(stats, subtract_total);
+  visit_derived(stats, limit_peak);
   return true;
+}
+
+static void count_part(heap_part_t* part, void* arg) {
+  stats_snapshot_t* const from = arg;
+  from->parts += is_in_scope(from->scope, part->heap, part->tag);
+}
+
+static bool count_heap(heap_t* heap, void* from) {
+  UNUSED(heap);
+  ((stats_snapshot_t*)from)->heaps++;
+  return true;
+}
+
+/* What there is now; who has gone is only counted for the process. */
+static void fill_members(mi_stats_t* stats, stats_snapshot_t* from) {
+  heap_t* const main = from->scope.main;
+  thread_visit_parts(count_part, from);
+  if (main != NULL) heap_visit_heaps(main, count_heap, from);
+  stats->theaps.current = (int64_t)from->parts;
+  stats->heaps.current = (int64_t)from->heaps;
+  stats->threads.current = main != NULL ? (int64_t)thread_count(main) : 0;
+  stats->committed.current = (int64_t)from->page_bytes;
 }
 
 static bool fill_scope(mi_stats_t* stats, scope_t scope) {
@@ -180,6 +226,7 @@ static bool fill_scope(mi_stats_t* stats, scope_t scope) {
   stats_snapshot_of(scope, &from);
   mi_stats_init(stats);
   fill_blocks(stats, &from);
+  fill_members(stats, &from);
   return true;
 }
 
@@ -248,6 +295,7 @@ EXPORT void mi_stats_reset(void) {
   mi_stats_t stats;
   fill_since_start(&stats);
   visit_totals(&stats, keep_total);
+  visit_derived(&stats, keep_current);
   for (unsigned bin = 0; bin < BIN_COUNT; bin++) reset_peak(&heap_pages[bin]);
   reset_peak(&remote_abandoned);
   reset_peak(&heap_count);

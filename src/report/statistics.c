@@ -23,16 +23,15 @@ static size_t live_blocks(page_t* page) {
   return live - min_size(live, full && remote_state(load_acquire(&page->thread_free)) != REMOTE_DELAYED);
 }
 
-static bool is_in_scope(scope_t scope, page_t* page) {
-  heap_t* const heap = heap_of_page(page);
+bool is_in_scope(scope_t scope, heap_t* heap, uintptr_t tag) {
   if (scope.main != NULL && (heap == NULL || heap_main_of(heap) != scope.main)) return false;
   if (scope.heap != NULL && heap != scope.heap) return false;
-  return scope.tag == 0 || (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == scope.tag;
+  return scope.tag == 0 || (tag & ~(uintptr_t)CARE_MASK) == scope.tag;
 }
 
 static void count_page(page_t* page, void* arg) {
   stats_snapshot_t* const stats = arg;
-  if (!is_in_scope(stats->scope, page)) return;
+  if (!is_in_scope(stats->scope, heap_of_page(page), load_relaxed(&page->owner_tag))) return;
   stats->pages++;
   stats->page_bytes += page_slice_count(page) * SLICE_SIZE;
   if (page_is_single(page)) {

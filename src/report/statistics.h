@@ -22,6 +22,9 @@ typedef struct scope_s {
   uintptr_t tag;
 } scope_t;
 
+/* Is the page or part of this heap, owned by the thread with this tag, one of those? */
+bool is_in_scope(scope_t scope, heap_t* heap, uintptr_t tag);
+
 typedef struct stats_snapshot_s {
   scope_t scope;
   size_t live_bytes, live_blocks; /* usable bytes of live blocks, big ones included */
@@ -33,7 +36,7 @@ typedef struct stats_snapshot_s {
   uint64_t purged, purge_calls, commit_calls, map_calls;
   uint64_t huge_served, huge_served_bytes; /* big blocks handed out; not of a single thread */
   uint64_t served_blocks, served_bytes;    /* all blocks handed out */
-  size_t threads;
+  size_t threads, parts, heaps; /* parts and heaps: see fill_members */
   bin_snapshot_t bins[BIN_COUNT];
 } stats_snapshot_t;
 

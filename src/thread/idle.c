@@ -40,6 +40,19 @@ void thread_visit_parts(part_visit_t* visit, void* arg) {
   }
 }
 
+size_t thread_count(const heap_t* main) {
+  const uint64_t generation = thread_generation();
+  size_t count = 0;
+  for (thread_t* record = (thread_t*)load_acquire(&all_records); record != NULL; record = record->all_next) {
+    /* In the pool, nested, or of a thread that did not come over into this child? */
+    if (record->parts == NULL || record->outer != NULL) continue;
+    if (load_relaxed(&record->generation) != generation) continue;
+    const heap_t* const of = heap_subprocess(record->main_heap);
+    count += (of != NULL ? of : &heap_main) == main;
+  }
+  return count;
+}
+
 static heap_part_t* main_part(const thread_t* record) {
   heap_part_t* part = record->parts;
   while (part != NULL && part->heap != &heap_main) part = part->sibling;

@@ -76,6 +76,7 @@ void thread_register(thread_t* record); /* a new record: once, for ever */
 /* Anybody: all parts of all threads.  Exact while no thread gets or loses one. */
 typedef void part_visit_t(heap_part_t* part, void* arg);
 void thread_visit_parts(part_visit_t* visit, void* arg);
+size_t thread_count(const heap_t* main); /* attached threads of the sub-process; exact as that */
 void thread_watch_idle(void);           /* from now on the scavenger looks after idle threads */
 void thread_tidy_idle(long elapsed);    /* its job: `elapsed` ms have passed since the last call */
 

@@ -271,6 +271,144 @@ static void a_subprocess(void** state) {
   assert_int_equal(after.heaps.current, before.heaps.current - 2);
 }
 
+/* Some blocks of one size and a big one in each of two heaps of the sub-process; none is freed. */
+enum { EACH = 500, EACH_SIZE = 1000, BIG = 3 * MiB };
+
+static tally_t members;
+
+static void fill_heap(mi_heap_t* heap) {
+  for (int i = 0; i < EACH; i++) note(&members, mi_heap_malloc(heap, EACH_SIZE), 1);
+  note(&members, mi_heap_malloc(heap, BIG), 1);
+}
+
+static void* stay_in_subprocess(void* arg) {
+  (void)arg;
+  mi_subproc_add_current_thread(subprocess);
+  fill_heap(NULL);
+  fill_heap(mi_heap_new());
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier); /* counted */
+  return NULL;
+}
+
+static void of_subprocess(mi_subproc_id_t id, mi_stats_t* stats) {
+  mi_stats_init(stats);
+  assert_true(mi_subproc_stats_get(id, stats));
+}
+
+static void append(const char* text, void* arg) { strncat(arg, text, 8000 - strlen(arg)); }
+
+static size_t occurrences(const char* text, const char* part) {
+  size_t count = 0;
+  while ((text = strstr(text, part)) != NULL) count++, text++;
+  return count;
+}
+
+static void check_printed(void) {
+  static char text[8192];
+  char whole[80], half[80];
+  const size_t blocks = 2 * (EACH + 1);
+  snprintf(whole, sizeof(whole), "%lld bytes in %zu blocks", (long long)members.current_bytes, blocks);
+  snprintf(half, sizeof(half), "%lld bytes in %zu blocks", (long long)members.current_bytes / 2, blocks / 2);
+  text[0] = 0;
+  mi_subproc_stats_print_out(subprocess, append, text);
+  assert_int_equal(occurrences(text, whole), 1);
+  assert_int_equal(occurrences(text, half), 0);
+  text[0] = 0;
+  mi_subproc_heap_stats_print_out(subprocess, append, text);
+  assert_int_equal(occurrences(text, whole), 0);
+  assert_int_equal(occurrences(text, half), 2);
+}
+
+static void members_of_a_subprocess(void** state) {
+  mi_stats_t empty, full, left, main, process, after;
+  pthread_t thread;
+  (void)state;
+  subprocess = mi_subproc_new();
+  of_subprocess(subprocess, &empty);
+  assert_int_equal(empty.heaps.current, 1);
+  assert_int_equal(empty.threads.current + empty.theaps.current, 0);
+  assert_int_equal(empty.committed.current + empty.pages.current, 0);
+  pthread_barrier_init(&barrier, NULL, 2);
+  assert_int_equal(pthread_create(&thread, NULL, stay_in_subprocess, NULL), 0);
+  pthread_barrier_wait(&barrier);
+  of_subprocess(subprocess, &full);
+  of_subprocess(mi_subproc_main(), &main);
+  get(&process);
+  compare(&empty, &full, &members);
+  check_printed();
+  assert_int_equal(full.heaps.current, 2);
+  assert_int_equal(full.threads.current, 1);
+  assert_int_equal(full.theaps.current, 2);
+  assert_int_equal(main.heaps.current + full.heaps.current, process.heaps.current);
+  assert_int_equal(main.threads.current + full.threads.current, process.threads.current);
+  assert_int_equal(main.theaps.current + full.theaps.current, process.theaps.current);
+  assert_int_equal(main.pages.current + full.pages.current, process.pages.current);
+  assert_true(full.pages.current > 4); /* of each heap: pages of the one size and a big block */
+  assert_true(full.committed.current >= full.allocated.current);
+  pthread_barrier_wait(&barrier);
+  pthread_join(thread, NULL);
+  pthread_barrier_destroy(&barrier);
+  of_subprocess(subprocess, &left);
+  assert_int_equal(left.threads.current + left.theaps.current, 0);
+  assert_int_equal(left.heaps.current, 2);
+  assert_int_equal(left.committed.current, full.committed.current);
+  get(&process);
+  mi_subproc_destroy(subprocess);
+  get(&after);
+  assert_int_equal(process.committed.current - after.committed.current, left.committed.current);
+  assert_int_equal(process.pages.current - after.pages.current, left.pages.current);
+}
+
+/* ---- a thread's part ---- */
+
+static void* fill_in_thread(void* heap) {
+  fill_heap(heap);
+  return NULL;
+}
+
+static void a_theap(void** state) {
+  mi_stats_t before, of_theap, of_heap, again;
+  tally_t own;
+  (void)state;
+  mi_heap_t* const heap = mi_heap_new();
+  mi_theap_t* const theap = mi_heap_theap(heap);
+  memset(&members, 0, sizeof(members));
+  memset(&own, 0, sizeof(own));
+  mi_stats_init(&before);
+  mi_stats_init(&of_theap);
+  mi_stats_init(&of_heap);
+  mi_stats_init(&again);
+  assert_true(mi_theap_stats_get(theap, &before));
+  assert_int_equal(before.theaps.current, 1);
+  for (int i = 0; i < EACH; i++) note(&own, mi_heap_malloc(heap, EACH_SIZE), 1);
+  assert_true(mi_theap_stats_get(theap, &of_theap));
+  compare(&before, &of_theap, &own);
+  in_thread(fill_in_thread, heap); /* another one's theap, and a big block */
+  assert_true(mi_theap_stats_get(theap, &of_theap));
+  compare(&before, &of_theap, &own);
+  assert_true(mi_heap_stats_get(heap, &of_heap));
+  add(&members, &own);
+  compare(&before, &of_heap, &members);
+  assert_int_equal(of_heap.theaps.current, 1);
+  assert_true(of_heap.committed.current >= of_theap.committed.current + BIG);
+  /* Everything is counted already: merging changes nothing. */
+  mi_theap_stats_merge_to_heap(theap);
+  assert_true(mi_theap_stats_get(theap, &again));
+  assert_memory_equal(&again, &of_theap, sizeof(again));
+  assert_true(mi_heap_stats_get(heap, &again));
+  assert_memory_equal(&again, &of_heap, sizeof(again));
+  of_subprocess(mi_subproc_main(), &before);
+  mi_heap_stats_merge_to_subproc(heap);
+  assert_true(mi_heap_stats_get(heap, &again));
+  assert_memory_equal(&again, &of_heap, sizeof(again));
+  of_subprocess(mi_subproc_main(), &again);
+  assert_int_equal(again.allocated.total, before.allocated.total);
+  assert_int_equal(again.malloc_count.total, before.malloc_count.total);
+  assert_int_equal(again.free_count.total, before.free_count.total);
+  mi_heap_destroy(heap);
+}
+
 /* ---- a forked child ---- */
 
 static void* act_and_wait(void* arg) {
@@ -359,6 +497,54 @@ static void peaks_by_size(void** state) {
     assert_in_range(of_heap.malloc_bins[bin].peak, COUNT, COUNT + page + others);
     assert_true(of_heap.malloc_bins[bin].peak <= after.malloc_bins[bin].peak);
   }
+  mi_heap_destroy(heap);
+}
+
+/* After a reset a peak is not above what was live then and what has come since. */
+static void peaks_after_a_reset(void** state) {
+  enum { LIVE = 3000, SIZE = 48, NEW = 5 };
+  static void* blocks[LIVE];
+  mi_stats_t before, after;
+  (void)state;
+  for (size_t i = 0; i < LIVE; i++) blocks[i] = mi_malloc(SIZE);
+  const size_t bin = bin_of(blocks[0]);
+  for (size_t i = 100; i < LIVE; i++) mi_free(blocks[i]);
+  mi_stats_reset();
+  get(&before);
+  assert_int_equal(before.malloc_bins[bin].peak, before.malloc_bins[bin].current);
+  assert_int_equal(before.allocated.peak, before.allocated.current);
+  for (size_t i = 0; i < NEW; i++) mi_free(mi_malloc(SIZE));
+  get(&after);
+  assert_int_equal(after.malloc_bins[bin].total, NEW);
+  assert_in_range(after.malloc_bins[bin].peak, before.malloc_bins[bin].current + 1,
+                  before.malloc_bins[bin].current + NEW);
+  assert_in_range(after.allocated.peak, before.allocated.current + SIZE,
+                  before.allocated.current + (int64_t)NEW * SIZE);
+  for (size_t i = 0; i < 100; i++) mi_free(blocks[i]);
+}
+
+/* Many blocks, one at a time, while others make the process big. */
+static void peak_of_one_at_a_time(void** state) {
+  enum { ROUNDS = 500000, SIZE = 64 };
+  mi_stats_t process, of_heap;
+  (void)state;
+  mi_collect(true);
+  mi_stats_reset();
+  void* const others = mi_malloc(2 * (size_t)ROUNDS * SIZE);
+  mi_heap_t* const heap = mi_heap_new();
+  void* p = mi_heap_malloc(heap, SIZE);
+  const size_t bin = bin_of(p);
+  for (int i = 1; i < ROUNDS; i++) {
+    mi_free(p);
+    p = mi_heap_malloc(heap, SIZE);
+  }
+  get(&process);
+  mi_stats_init(&of_heap);
+  assert_true(mi_heap_stats_get(heap, &of_heap));
+  assert_int_equal(of_heap.allocated.total, (int64_t)ROUNDS * SIZE);
+  assert_in_range(of_heap.allocated.peak, SIZE, process.page_bins[bin].peak * PAGE_MAX);
+  assert_true(of_heap.allocated.peak < of_heap.allocated.total / 2);
+  mi_free(others);
   mi_heap_destroy(heap);
 }
 
@@ -498,8 +684,12 @@ int main(void) {
       cmocka_unit_test(a_heap_of_ended_threads),
       cmocka_unit_test(a_heap_deleted_under_threads),
       cmocka_unit_test(a_subprocess),
+      cmocka_unit_test(members_of_a_subprocess),
+      cmocka_unit_test(a_theap),
       cmocka_unit_test(a_forked_child),
       cmocka_unit_test(peaks_by_size),
+      cmocka_unit_test(peaks_after_a_reset),
+      cmocka_unit_test(peak_of_one_at_a_time),
       cmocka_unit_test(abandoned_pages),
       cmocka_unit_test(pages_of_a_part),
       cmocka_unit_test(full_pages_given_up),
