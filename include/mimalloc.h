@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 #include <cstdlib>
 #endif
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -948,23 +949,36 @@ mi_decl_export void mi_options_print_out(mi_output_fun* out, void* arg) mi_attr_
 /* ---- the standard containers of C++ ------------------------------------------------------------------ */
 
 #if defined(__cplusplus) && __cplusplus >= 201103L
+#include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 
-/* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
-   std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
+/* What the allocators below have in common: the types, and the members that std::allocator had until C++20,
+   which programs may call by name. */
 template <class T> struct mi_stl_types {
   typedef T value_type;
   typedef T* pointer;
+  typedef const T* const_pointer;
+  typedef typename std::add_lvalue_reference<T>::type reference;
+  typedef typename std::add_lvalue_reference<const T>::type const_reference;
   typedef std::size_t size_type;
   typedef std::ptrdiff_t difference_type;
   typedef std::true_type propagate_on_container_copy_assignment;
   typedef std::true_type propagate_on_container_move_assignment;
   typedef std::true_type propagate_on_container_swap;
+
+  size_type max_size() const noexcept { return PTRDIFF_MAX / sizeof(T); }
+  /* A template, so that T may be void. */
+  template <class U> U* address(U& object) const noexcept { return std::addressof(object); }
+  template <class U, class... Args> void construct(U* p, Args&&... args) {
+    ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
+  }
+  template <class U> void destroy(U* p) { p->~U(); }
 };
 
-/* An allocator for containers, as the standard asks for, that serves each of them from mi_new_n: it throws
-   std::bad_alloc when out of memory, and serves over-aligned types.  All are equal. */
+/* An allocator for containers, as the standard asks for: it throws std::bad_alloc when out of memory, as
+   mi_new_n does, and serves over-aligned types.  All are equal. */
 template <class T> struct mi_stl_allocator : mi_stl_types<T> {
   typedef std::true_type is_always_equal;
   template <class U> struct rebind { typedef mi_stl_allocator<U> other; };
@@ -973,6 +987,7 @@ template <class T> struct mi_stl_allocator : mi_stl_types<T> {
   mi_stl_allocator(const mi_stl_allocator&) noexcept = default;
   mi_stl_allocator& operator=(const mi_stl_allocator&) noexcept = default;
   template <class U> mi_stl_allocator(const mi_stl_allocator<U>&) noexcept {}
+  mi_stl_allocator select_on_container_copy_construction() const noexcept { return *this; }
 
   mi_decl_nodiscard T* allocate(size_t count, const void* = nullptr) {
     if (alignof(T) <= 2 * sizeof(void*) || count > SIZE_MAX / sizeof(T)) {

@@ -90,7 +90,7 @@ static const option_info_t table[] = {
     OPTION(arena_max_object_size, 2 * 1024 * 1024, UNIT_KIB, NULL, "largest block in an arena",
            "blocks of all sizes come from one window of addresses"),
     OPTION(arena_is_numa_local, 0, UNIT_FLAG, NULL, "use arenas of the own NUMA node only",
-           "memory is on the node of the thread that touches it first"),
+           "a page is on the node reserved for its arena, else on that of its first toucher"),
     OPTION(stats_merge_on_collect, 1, UNIT_FLAG, NULL, "merge statistics on collect", NO_MERGE),
     OPTION(profile_alloc_interval, GiB, UNIT_BYTES, NULL, "bytes allocated between profiles", NO_PROFILE),
     OPTION(profile_inuse_interval, 0, UNIT_BYTES, NULL, "growth between profiles", NO_PROFILE),

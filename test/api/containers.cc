@@ -11,6 +11,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <queue>
 #include <set>
 #include <stack>
@@ -239,6 +240,41 @@ static void properties() {
   CHECK(mi_heap_of(Freeing<int>(nullptr).allocate(1)) == mi_heap_main());
 }
 
+/* Made of nothing, or of something that can only be moved; it knows how many there are. */
+struct Counted {
+  static int live;
+  int sum;
+  Counted() : sum(-1) { live++; }
+  Counted(int a, std::unique_ptr<int> b) : sum(a + *b) { live++; }
+  ~Counted() { live--; }
+  int* operator&() { return &sum; } /* not the object's address for address() */
+};
+int Counted::live;
+
+/* What std::allocator had until C++20, called by name. */
+template <template <class> class A> void members(const A<Counted>& in) {
+  typedef A<Counted> Of;
+  static_assert(std::is_same<typename Of::const_pointer, const Counted*>::value, "");
+  static_assert(std::is_same<typename Of::reference, Counted&>::value, "");
+  static_assert(std::is_same<typename Of::const_reference, const Counted&>::value, "");
+  static_assert(std::is_same<typename A<void>::pointer, void*>::value, "void is for rebinding");
+  Of allocator = in.select_on_container_copy_construction();
+  CHECK(allocator == in);
+  CHECK(allocator.max_size() == PTRDIFF_MAX / sizeof(Counted));
+  Counted* const p = allocator.allocate(2);
+  allocator.construct(p);
+  allocator.construct(p + 1, 40, std::unique_ptr<int>(new int(2)));
+  CHECK(Counted::live == 2 && p[0].sum == -1 && p[1].sum == 42);
+  typename Of::reference object = p[1];
+  typename Of::const_reference constant = p[1];
+  typename Of::const_pointer found = allocator.address(constant);
+  CHECK(allocator.address(object) == p + 1 && found == p + 1);
+  allocator.destroy(p);
+  allocator.destroy(p + 1);
+  CHECK(Counted::live == 0);
+  allocator.deallocate(p, 2);
+}
+
 static void given_heaps() {
   mi_heap_t* const heap = mi_heap_new();
   mi_heap_t* const other = mi_heap_new();
@@ -376,6 +412,9 @@ static void handler_makes_room() {
 
 int main() {
   properties();
+  members<Plain>(Plain<Counted>());
+  members<Freeing>(Freeing<Counted>());
+  members<Destroying>(Destroying<Counted>());
   given_heaps();
   heaps_of_their_own();
   collecting();

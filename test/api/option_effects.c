@@ -2,6 +2,7 @@
 /* What options do: this program runs itself with one or two of them in the environment, and a scene that
    prints a number.  (What belongs to purging is in test/unit/memory_purge.c, full pages in
    test/unit/heap_full.c.) */
+#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,6 +154,65 @@ static long reclaimed_from_self(void) {
   return pages;
 }
 
+static int errors_heard;
+
+static void hear(int code, void* argument) {
+  (void)code;
+  (void)argument;
+  errors_heard++;
+}
+
+static int messages;
+
+static void count_message(const char* text, void* argument) {
+  (void)argument;
+  messages += strncmp(text, "mimalloc: ", 10) == 0;
+}
+
+/* Lines about forty failures; the hook hears of each. */
+static long errors(void) {
+  mi_register_output(count_message, NULL);
+  mi_register_error(hear, NULL);
+  messages = 0;
+  for (int i = 0; i < 40; i++) {
+    if (mi_malloc(SIZE_MAX / 2) != NULL) exit(3);
+  }
+  return errors_heard == 40 ? messages : -1;
+}
+
+/* Lines about forty calls that can do nothing. */
+static long warnings(void) {
+  mi_register_output(count_message, NULL);
+  messages = 0;
+  for (int i = 0; i < 40; i++) {
+    if (mi_manage_os_memory(NULL, MIB, true, false, true, -1)) exit(3);
+  }
+  return messages;
+}
+
+static long threads_now(void) {
+  DIR* const tasks = opendir("/proc/self/task");
+  long count = 0;
+  if (tasks == NULL) exit(3);
+  for (const struct dirent* entry = readdir(tasks); entry != NULL; entry = readdir(tasks)) {
+    count += entry->d_name[0] != '.';
+  }
+  closedir(tasks);
+  return count;
+}
+
+/* Threads of the process while a second one, which has allocated, is there. */
+static long threads(void) {
+  pthread_t thread;
+  mi_free(mi_malloc(1));
+  if (pthread_create(&thread, NULL, stay, NULL) != 0) exit(3);
+  while (may_end == 0) usleep(1000);
+  const long count = threads_now();
+  may_end = 2;
+  pthread_join(thread, NULL);
+  return count;
+}
+
 static const struct {
   const char* name;
   long (*play)(void);
@@ -165,6 +225,9 @@ static const struct {
     {"collected", collected},
     {"reclaimed_from_other", reclaimed_from_other},
     {"reclaimed_from_self", reclaimed_from_self},
+    {"errors", errors},
+    {"warnings", warnings},
+    {"threads", threads},
 };
 
 /* The number that the scene prints under NAME=VALUE ... */
@@ -247,6 +310,32 @@ static void page_max_reclaim(void** state) {
   assert_true(play(self, "MIMALLOC_PAGE_FULL_RETAIN=0 MIMALLOC_PAGE_MAX_RECLAIM=-1") > PAGES / 2);
 }
 
+static void max_errors(void** state) {
+  (void)state;
+  assert_int_equal(play("errors", "MIMALLOC_SHOW_ERRORS=0"), 0);
+  assert_int_equal(play("errors", "MIMALLOC_SHOW_ERRORS=1"), 32);
+  assert_int_equal(play("errors", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_ERRORS=5"), 5);
+  assert_int_equal(play("errors", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_ERRORS=-1"), 40);
+  assert_int_equal(play("errors", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_WARNINGS=5"), 32);
+}
+
+static void max_warnings(void** state) {
+  (void)state;
+  assert_int_equal(play("warnings", "MIMALLOC_SHOW_ERRORS=0"), 0);
+  assert_int_equal(play("warnings", "MIMALLOC_SHOW_ERRORS=1"), 32);
+  assert_int_equal(play("warnings", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_WARNINGS=5"), 5);
+  assert_int_equal(play("warnings", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_WARNINGS=-1"), 40);
+  assert_int_equal(play("warnings", "MIMALLOC_SHOW_ERRORS=1 MIMALLOC_MAX_ERRORS=5"), 32);
+}
+
+/* A sanitizer may have a thread of its own: what counts is the difference. */
+static void scavenger(void** state) {
+  (void)state;
+  const long without = play("threads", "MIMALLOC_SCAVENGER=0");
+  assert_true(without >= 2);
+  assert_int_equal(play("threads", "MIMALLOC_SCAVENGER=1"), without + 1);
+}
+
 int main(int argc, char** argv) {
   for (size_t i = 0; argc > 1 && i < sizeof(scenes) / sizeof(scenes[0]); i++) {
     if (strcmp(argv[1], scenes[i].name) == 0) return printf("%ld\n", scenes[i].play()) < 0;
@@ -255,7 +344,8 @@ int main(int argc, char** argv) {
       cmocka_unit_test(arena_reserve),    cmocka_unit_test(arena_eager_commit),
       cmocka_unit_test(allow_thp),        cmocka_unit_test(purge_decommits),
       cmocka_unit_test(generic_collect),  cmocka_unit_test(page_reclaim_on_free),
-      cmocka_unit_test(page_max_reclaim),
+      cmocka_unit_test(page_max_reclaim), cmocka_unit_test(max_errors),
+      cmocka_unit_test(max_warnings),     cmocka_unit_test(scavenger),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
