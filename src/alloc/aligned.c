@@ -6,16 +6,14 @@
 #include "os/os.h"
 
 static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
-  /* An alignment of 0 is an error here; everywhere else it means none. */
-  const size_t power = alignment != 0 ? alignment : 3;
-  const bool is_placed = is_power_of_two(power) && offset % power == 0 && offset <= ALLOC_SIZE_MAX;
-  if (likely(power <= 16 && is_placed && size >= power)) {
-    return memory == MEMORY_ZERO ? zalloc_fast(size) : malloc_fast(size);
-  }
-  if (power <= CACHE_LINE && is_placed && size <= DIRECT_SIZE_MAX) {
-    const size_t rounded = align_up(max_size(size, 1), power);
+  /* The class of a multiple of the alignment is one itself.  Size 0 takes the long way. */
+  const bool small = ((size - 1) | alignment) < SMALL_BLOCK_MAX && offset <= ALLOC_SIZE_MAX;
+  if (likely(small && is_power_of_two(alignment) && (offset & (alignment - 1)) == 0)) {
+    const size_t rounded = align_up(size, alignment);
     return memory == MEMORY_ZERO ? zalloc_fast(rounded) : malloc_fast(rounded);
   }
+  /* An alignment of 0 is an error here; everywhere else it means none. */
+  const size_t power = alignment != 0 ? alignment : 3;
   return alloc_generic((request_t){.size = size, .alignment = power, .offset = offset, .memory = memory});
 }
 

@@ -38,7 +38,7 @@ static inline bool request_is_natural(const request_t* request) {
 /* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook
    has been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power
    of two). */
-COLD void* alloc_generic(request_t request);
+NOINLINE void* alloc_generic(request_t request); /* not cold: each page visit is one */
 
 /* The tails of the fast paths. */
 NOINLINE void* alloc_slow(size_t size);

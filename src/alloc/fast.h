@@ -63,13 +63,19 @@ ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
          (in_slice * page->reciprocal < page->bound && ((const block_t*)p)->mark != (uintptr_t)page);
 }
 
-/* Resizing in place, of a small block of an own page: false says nothing. */
-ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
+/* The page of a live block, if it is an own page and all is well; NULL says nothing. */
+ALWAYS_INLINE page_t* own_page(const void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
-  if (unlikely(offset >= load_folded(&window.limit))) return false;
+  if (unlikely(offset >= load_folded(&window.limit))) return NULL;
   page_t* page = fast_page(offset);
   IN_REGISTER(page);
-  if (unlikely(load_folded(&page->owner_tag) != thread_tag || !is_live(page, p))) return false;
+  return likely(load_folded(&page->owner_tag) == thread_tag && is_live(page, p)) ? page : NULL;
+}
+
+/* Resizing in place, of a small block of an own page: false says nothing. */
+ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
+  const page_t* const page = own_page(p);
+  if (unlikely(page == NULL)) return false;
   const size_t usable = page->stride;
   return likely(usable - size <= usable / 2) && usable <= SMALL_BLOCK_MAX;
 }

@@ -98,7 +98,7 @@ static bool request_is_valid(const request_t* request) {
   return true;
 }
 
-COLD void* alloc_generic(request_t request) {
+NOINLINE void* alloc_generic(request_t request) {
   const int saved_errno = errno;
   if (!request_is_valid(&request)) return NULL;
   request.size += TRACK_TAIL;

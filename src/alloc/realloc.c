@@ -63,8 +63,8 @@ static void* move_block(void* p, size_t usable, request_t request) {
 void* resize(void* p, request_t request) {
   if (p == NULL) return is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (unlikely(request.size > ALLOC_SIZE_MAX)) return alloc_overflow("realloc", 1, request.size);
-  page_t* page;
-  switch (block_lookup(p, "realloc", &page)) {
+  page_t* page = own_page(p);
+  switch (page != NULL ? BLOCK_OURS : block_lookup(p, "realloc", &page)) {
     case BLOCK_OURS: break;
     case BLOCK_FOREIGN: return foreign.realloc(p, request.size);
     default: errno = ENOMEM; return NULL;

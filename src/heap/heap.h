@@ -105,7 +105,6 @@ typedef struct kept_s {
   page_t* page;
   block_t* free;  /* the page's list as it was retired, or its time began anew */
   uint32_t since; /* the cadence */
-  uint32_t bytes; /* carved */
 } kept_t;
 
 typedef struct retired_s {
@@ -207,7 +206,6 @@ static inline uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
 page_t* part_retire(heap_part_t* part, page_t* page);
 page_t* part_retired_due(heap_part_t* part); /* one to release now, or NULL */
 void part_forget_retired(heap_part_t* part, page_t* page); /* it leaves, or serves again; if it is retired */
-page_t* part_find_retired(heap_part_t* part, size_t slices); /* one of this length, or NULL */
 
 /* ---- nearly empty pages (heap/sparse.c; owner) ---- */
 void page_watch(page_t* page);        /* it is in use: tell when it is nearly empty, */

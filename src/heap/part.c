@@ -86,19 +86,6 @@ void part_unfull(heap_part_t* part, page_t* page) {
   page_watch(page);
 }
 
-/* A retired page of another class, if one has the right length, begins a new life. */
-static page_t* part_turn_page(heap_part_t* part, unsigned bin) {
-  page_t* const page = part_find_retired(part, bin_page_slices(bin));
-  if (page == NULL) return NULL;
-  dequeue(part, page);
-  heap_close_page(page);
-  store_relaxed(&page->owner_tag, 0);
-  page_init(page, bin, MEMORY_UNKNOWN);
-  heap_open_page(bin);
-  part_attach(part, page);
-  return page;
-}
-
 static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   claim_t claim;
   if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
@@ -122,9 +109,8 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
         part_count(part, PART_CLAIMED);
         part_attach(part, page);
       } else {
-        page = part_turn_page(part, bin);
+        page = part_fresh_page(part, bin);
       }
-      if (page == NULL) page = part_fresh_page(part, bin);
       if (page == NULL) return NULL;
     }
     page_forget_note(page);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages without a live block that a part keeps for a while, oldest first.  They stay in their queues, where
-   their class finds them again; from half of that time on another class that needs a page of as many
-   slices takes it over.  What is kept is bounded by bytes, for all classes together.
+   their class finds them again.  What is kept is bounded by bytes, for all classes together.
 
      queue --part_retire--> retired --part_retired_due, or too much is retired--> released
      retired --part_forget_retired: it serves again, or leaves--> queue | empty table entry
-     retired --part_turn_page--> a page of another class
 
    A retired page that is current may be used and emptied again with no slow path but free_emptied's short
    one: its `free` has moved then, and its time begins anew. */
@@ -13,23 +11,20 @@
 
 #include <string.h>
 
-enum { TURN_CADENCES = RETIRE_CADENCES / 2 }; /* before, its own class is likely to want it again */
-
 static size_t carved_bytes(const page_t* page) { return page_capacity(page) * page->stride; }
 
 static void take_off(retired_t* retired, unsigned index) {
   page_t* const page = retired->kept[index].page;
   page->flags &= (uint8_t)~PAGE_RETIRED;
-  retired->bytes -= retired->kept[index].bytes;
+  retired->bytes -= carved_bytes(page);
   retired->count--;
   memmove(&retired->kept[index], &retired->kept[index + 1],
           (retired->count - index) * sizeof(retired->kept[0]));
 }
 
 static void append(retired_t* retired, page_t* page) {
-  const size_t bytes = carved_bytes(page);
-  retired->kept[retired->count++] = (kept_t){page, page->free, retired->cadence, (uint32_t)bytes};
-  retired->bytes += bytes;
+  retired->kept[retired->count++] = (kept_t){page, page->free, retired->cadence};
+  retired->bytes += carved_bytes(page); /* nothing is carved while it is retired */
   page->flags |= PAGE_RETIRED;
 }
 
@@ -67,16 +62,6 @@ page_t* part_retired_due(heap_part_t* part) {
     page_t* const page = take_oldest(retired);
     if (page != NULL && page->free == oldest.free) return page;
     if (page != NULL) append(retired, page);
-  }
-  return NULL;
-}
-
-page_t* part_find_retired(heap_part_t* part, size_t slices) {
-  const retired_t* const retired = &part->retired;
-  for (unsigned i = 0; i < retired->count; i++) {
-    page_t* const page = retired->kept[i].page;
-    if (retired->cadence - retired->kept[i].since < TURN_CADENCES) break;
-    if (page->slices == slices && page_used(page) == 0 && load_relaxed(&page->linked) == 0) return page;
   }
   return NULL;
 }

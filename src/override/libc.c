@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "alloc/fast.h"
+#include "alloc/resize.h"
 #include "os/os.h"
 
 void cfree(void* p);
@@ -46,14 +47,11 @@ EXPORT void free(void* p) {
   free_fast(p);
 }
 
-static NOINLINE void* realloc_slow(void* p, size_t size) {
-  if (p == NULL || likely(size != 0)) return mi_realloc(p, size);
-  free_fast(p);
-  return NULL;
-}
-
 EXPORT void* realloc(void* p, size_t size) {
-  return likely(fits_fast(p, size)) ? p : realloc_slow(p, size);
+  if (likely(fits_fast(p, size))) return p;
+  if (p == NULL || likely(size != 0)) return resize(p, (request_t){.size = size});
+  mi_free(p);
+  return NULL;
 }
 
 EXPORT void* reallocarray(void* p, size_t count, size_t size) {

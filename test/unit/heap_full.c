@@ -245,23 +245,6 @@ static void retired_pages_are_bounded_by_bytes(void** unused) {
   in_child(bound_body);
 }
 
-static void turn_body(void) {
-  void* const p = mi_malloc(640);
-  page_t* const page = page_of(p);
-  mi_free(p);
-  for (int i = 0; i < RETIRE_CADENCES / 2; i++) tick();
-  const size_t claimed = memory_stats().claimed;
-  void* const q = mi_malloc(16);
-  must(page_of(q) == page && page->bin == bin_of(16) && page->used == 1);
-  must(memory_stats().claimed == claimed && own_part()->retired.count == 0);
-  must(own_part()->queues[bin_of(640)].first == NULL && part_is_valid(own_part()));
-}
-
-static void another_class_takes_a_retired_page(void** unused) {
-  UNUSED(unused);
-  in_child(turn_body);
-}
-
 /* Its time runs from its last use, though no slow path sees that. */
 static void cycle_body(void) {
   void* p = mi_malloc(640);
@@ -306,7 +289,6 @@ int main(void) {
       cmocka_unit_test(retired_pages_leave_after_their_cadences),
       cmocka_unit_test(a_retired_page_can_be_used_again),
       cmocka_unit_test(retired_pages_are_bounded_by_bytes),
-      cmocka_unit_test(another_class_takes_a_retired_page),
       cmocka_unit_test(a_page_that_is_emptied_again_stays),
       cmocka_unit_test(collect_releases_every_empty_page),
   };
