@@ -18,8 +18,12 @@ def undocumented(text):
 
 
 assert list(undocumented("/* A */\nmi_decl_export void mi_a(void);\n\nmi_decl_fresh void* mi_b(int);")) == ["mi_b"]
+# Exported by 3.6.0 without a declaration, and, as doc/moving.md says, not there.
+ABSENT = {"mi_heap_new_qsbr", "mi_heap_profile", "mi_heap_profile_disable", "mi_subproc_profile", "mi_profile"}
+
+
 def named(text):
-    """Names of the interface, but for prefixes (mi_heap_) and what belongs to version 2 alone."""
+    """Names of the interface, but for prefixes (mi_heap_)."""
     return set(re.findall(r"\bmi_\w*[a-z0-9]\b(?!_)", text))
 
 
@@ -33,6 +37,7 @@ for header in sys.argv[1:]:
     known |= named(content)
     count += len(re.findall(r"^mi_decl_(?:export|result|fresh)\b", content, re.M))
     bad += [f"{header}: {name} has no comment" for name in undocumented(content)]
-bad += [f"{page}: {name} is not in the headers" for page, name in mentioned if name not in known]
+bad += [f"{page}: {name} is not in the headers" for page, name in mentioned if name not in known | ABSENT]
+bad += [f"{name} is in the headers, and said to be absent" for name in known & ABSENT]
 print("\n".join(bad) or f"{count} declarations, each with a comment; {len(mentioned)} names on pages")
 sys.exit(1 if bad or count < 200 else 0)
