@@ -311,6 +311,8 @@ BY_VALGRIND = {
     "twice": ("double free",),
     "destroyed_heap": ("Invalid read", "7 bytes inside a block of size 40 free'd"),
 }
+# The functions behind the two sets of names are the same, so of the second a few prove it.
+OF_BOTH_NAMES = ("use_after_free", "overflow", "uninitialised", "leak", "moved")
 
 
 def line_of(text):
@@ -333,6 +335,8 @@ def test_valgrind():
         status, out, err = run(file, "clean")
         expect(status == 0 and err == "", name + ": and it runs without valgrind", err)
         for case, words in BY_VALGRIND.items():
+            if name == "mi_malloc" and case not in OF_BOTH_NAMES:
+                continue
             err = run(*VALGRIND, file, case)[2]
             lines = [w.replace("LINE", str(line_of("p[15] == 17"))) for w in words]
             reports = len(re.findall(r"== (?:Thread \d+:\n==\d+== )?(?:Invalid|Conditional|.*definitely lost)", err))
