@@ -7,7 +7,7 @@
 
 static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
   /* The class of a multiple of the alignment is one itself.  Size 0 takes the long way. */
-  const bool small = ((size - 1) | alignment) < SMALL_BLOCK_MAX && offset <= ALLOC_SIZE_MAX;
+  const bool small = !TRACKED && ((size - 1) | alignment) < SMALL_BLOCK_MAX && offset <= ALLOC_SIZE_MAX;
   if (likely(small && is_power_of_two(alignment) && (offset & (alignment - 1)) == 0)) {
     const size_t rounded = align_up(size, alignment);
     return memory == MEMORY_ZERO ? zalloc_fast(rounded) : malloc_fast(rounded);

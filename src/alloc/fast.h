@@ -66,7 +66,7 @@ ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
 /* The page of a live block, if it is an own page and all is well; NULL says nothing. */
 ALWAYS_INLINE page_t* own_page(const void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
-  if (unlikely(offset >= load_folded(&window.limit))) return NULL;
+  if (TRACKED || unlikely(offset >= load_folded(&window.limit))) return NULL;
   page_t* page = fast_page(offset);
   IN_REGISTER(page);
   return likely(load_folded(&page->owner_tag) == thread_tag && is_live(page, p)) ? page : NULL;

@@ -50,11 +50,13 @@ static void link_blocks(page_t* page, block_t* first, block_t* last) {
   const size_t stride = page->stride;
   const uint64_t key = page->key;
   const uintptr_t mark = page->bin != BIN_TINY ? (uintptr_t)page : 0;
+  track_pause();
   for (block_t *block = first, *next; block != last; block = next) {
     next = (block_t*)(void*)((char*)block + stride);
     block->next = (block_t*)((uintptr_t)next ^ key);
     if (FREE_CHECKS && mark != 0) block->mark = mark;
   }
+  track_resume();
   block_set_next(page, last, NULL);
   block_set_mark(page, last);
 }

@@ -228,10 +228,17 @@ static void clean(void) {
     p = realloc(p, size * 2);
     use_all(p, size * 2);
     free(p);
-    char* const aligned = aligned_alloc(256, 256 * (size / 256 + 1));
-    check((size_t)aligned % 256 == 0, "aligned_alloc aligns");
-    use_all(aligned, 256 * (size / 256 + 1));
-    free(aligned);
+    for (size_t alignment = 16; alignment <= 4096; alignment *= 4) {
+      char* const aligned = mi_malloc_aligned(size, alignment);
+      check((size_t)aligned % alignment == 0, "mi_malloc_aligned aligns");
+      check(mi_usable_size(aligned) == size, "... what was asked for, and no more");
+      use_all(aligned, size);
+      mi_free(aligned);
+    }
+    char* const standard = aligned_alloc(256, 256 * (size / 256 + 1));
+    check((size_t)standard % 256 == 0, "aligned_alloc aligns");
+    use_all(standard, 256 * (size / 256 + 1));
+    free(standard);
   }
 }
 
