@@ -39,7 +39,7 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   page->free = NULL;
   page->local_free = NULL;
   page->stride = (uint16_t)shift;
-  page->holed = 0;
+  page_set_holed(page, 0);
   page->slices = 0;
   page->bin = BIN_COUNT;
   page->single_size = align_up(bytes, os_page_size()) - shift;

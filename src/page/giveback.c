@@ -31,7 +31,7 @@ static void relist(page_t* page, const page_look_t* look, unsigned shift) {
     page->free = block;
     after++;
   }
-  page->holed = (uint16_t)(page->holed + before - after);
+  page_set_holed(page, page->holed + before - after);
   if (STATISTICS) page->filled -= before - after;
 }
 

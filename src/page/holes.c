@@ -5,7 +5,7 @@
 #include "memory/purge.h"
 
 void page_forget_holes(page_t* page) {
-  page->holed = 0;
+  page_set_holed(page, 0);
   for (size_t i = 0; i < page->slices; i++) store_settled(&page_at(page_slice(page) + i)->holes, (uint16_t)0);
 }
 
@@ -45,7 +45,7 @@ bool page_fill_hole(page_t* page) {
     if (!is_hole(page, i, shift)) continue;
     flip_hole(page, i, shift);
     const size_t count = list_blocks(page, blocks_of(page, i, shift), shift);
-    page->holed = (uint16_t)(page->holed - count);
+    page_set_holed(page, page->holed - count);
     page_note_reused(page, count);
   }
   return true;

@@ -231,6 +231,11 @@ void page_merge_lists(page_t* page);
 
 /* ---- holes (page/holes.h) ---- */
 
+/* Others read the number while the owner changes it. */
+static inline void page_set_holed(page_t* page, size_t count) {
+  __atomic_store_n(&page->holed, (uint16_t)count, __ATOMIC_RELAXED);
+}
+
 /* Owner: give back the memory of OS pages in which nothing lives; returns the bytes. */
 size_t page_make_holes(page_t* page);
 
