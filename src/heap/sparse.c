@@ -2,14 +2,14 @@
 /* Nearly empty pages: their free memory goes back to the OS while a few blocks live on (page/holes.h).
 
    A page that was full, or came to the part with many live blocks, is watched: the free that leaves an eighth
-   of its blocks, or one for each OS page if that is less, and then each that halves what is left, is told of
-   (page->floor).  With more, few OS pages would be free throughout.  The page goes to the end of
-   its queue, so that allocation fills the others first, and is noted.  When the notes cover more than is
-   allowed, the oldest page of the part gets holes.  Memory that was given back and needed again soon raises
-   what is allowed (memory/purge.c).
+   of its blocks, or one for each OS page if that is less (small blocks: every second), and then each that
+   halves what is left, is told of (page->floor).  With more, few OS pages would be free throughout.  The page
+   goes to the end of its queue, so that allocation fills the others first, and is noted.  When the notes
+   cover more than is allowed, the oldest page of the part gets holes.  Memory that was given back and needed
+   again soon raises what is allowed (memory/purge.c).
 
-     in use --page_watch; part_page_thinned--> noted --part_page_chosen--> in use
-     noted  --its note is the oldest of too many--> with holes --part_page_chosen, filled one by one--> in use
+     in use --page_watch; part_page_thinned--> noted --part_find_page--> in use
+     noted  --its note is the oldest of too many--> with holes --part_find_page, filled one by one--> in use
 
    While it has holes the page's tag has a care flag: frees take the slow path, where a block of a hole is
    known to be free.  Noted pages are like others, so nobody but the owner can make their holes: a thread that
