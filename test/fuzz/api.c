@@ -84,9 +84,15 @@ typedef enum verdict_e { POSSIBLE, TOO_LARGE, BAD_ALIGNMENT, UNCERTAIN } verdict
 
 static bool is_power(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
 
+/* Resizing with an alignment up to a word's, at the block's start, is resizing without one. */
+static bool has_alignment(const function_t* f, const call_t* c) {
+  const bool is_natural = (f->traits & RESIZES) != 0 && c->alignment <= sizeof(void*) && c->offset == 0;
+  return (f->traits & HAS_ALIGNMENT) != 0 && !is_natural;
+}
+
 static verdict_t judge(const function_t* f, const call_t* c, size_t* total) {
   const bool overflow = __builtin_mul_overflow(c->count, c->size, total);
-  const bool bad = (f->traits & HAS_ALIGNMENT) != 0 &&
+  const bool bad = has_alignment(f, c) &&
                    (!is_power(c->alignment) || ((f->traits & WORD_ALIGNMENT) != 0 && c->alignment < 8));
   const bool large = overflow || *total >= (size_t)1 << 46 ||
                      (!bad && c->alignment >= (size_t)1 << 62);
@@ -117,7 +123,7 @@ static void judge_failure(const function_t* f, const call_t* c, verdict_t verdic
 static void judge_alignment(const function_t* f, const call_t* c, const void* p, size_t total) {
   const uintptr_t at = (uintptr_t)p;
   if ((f->traits & IN_PLACE) != 0) return;
-  if ((f->traits & HAS_ALIGNMENT) != 0)
+  if (has_alignment(f, c))
     CHECK((at + c->offset) % c->alignment == 0, "%s: %p + %zu is not aligned to %zu", f->name, p, c->offset,
           c->alignment);
   if ((f->traits & OS_PAGE) != 0) CHECK(at % 4096 == 0, "%s: %p is not aligned to a page", f->name, p);
