@@ -231,7 +231,7 @@ mi_decl_fresh void* mi_calloc_aligned_at(size_t count, size_t size, size_t align
                                          size_t offset) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(1, 2);
 mi_decl_fresh void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+    mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment,
                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
 
@@ -244,12 +244,11 @@ mi_decl_fresh void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_att
 mi_decl_fresh void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
     mi_attr_alloc_size2(2, 3);
 mi_decl_fresh void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
+    mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment,
                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
 mi_decl_fresh void* mi_recalloc_aligned(void* p, size_t newcount, size_t size,
-                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
-    mi_attr_alloc_align(4);
+                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
 mi_decl_fresh void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment,
                                            size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
 
@@ -417,20 +416,17 @@ mi_decl_fresh void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, siz
                                               size_t offset) mi_attr_noexcept mi_attr_malloc
     mi_attr_alloc_size2(2, 3);
 mi_decl_fresh void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                            size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
-    mi_attr_alloc_align(4);
+                                            size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3);
 mi_decl_fresh void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                                size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
 
 /* As mi_rezalloc_aligned and its kin (for blocks that came zeroed from such functions only). */
 mi_decl_fresh void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3)
-    mi_attr_alloc_align(4);
+                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3);
 mi_decl_fresh void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                                 size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
 mi_decl_fresh void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
-                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4)
-    mi_attr_alloc_align(5);
+                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4);
 mi_decl_fresh void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
                                                 size_t alignment, size_t offset) mi_attr_noexcept
     mi_attr_alloc_size2(3, 4);
