@@ -6,9 +6,11 @@
 
 #include "base/atomics.h"
 
-enum { SCAVENGER_NONE, SCAVENGER_AWAKE, SCAVENGER_ASLEEP, SCAVENGER_OFF };
+enum { SCAVENGER_NONE, SCAVENGER_AWAKE, SCAVENGER_ASLEEP, SCAVENGER_OFF, SCAVENGER_STATES };
 
-extern atomic_u32_t scavenger_state;
+extern atomic_u32_t scavenger_state; /* generation of the process * SCAVENGER_STATES + state */
+
+static inline uint32_t scavenger_state_of(uint32_t word) { return word % SCAVENGER_STATES; }
 
 /* Start the thread unless it runs, is switched off, or nothing is ever purged.  Called when a process has
    got a second thread, from a place where an allocation may nest (creating a thread allocates), never from
@@ -18,7 +20,7 @@ void scavenger_start(void);
 /* No scavenger in this process from now on; one that runs ends. */
 void scavenger_switch_off(void);
 
-/* In a forked child, by its only thread: there is no scavenger (yet). */
+/* In a forked child: there is no scavenger (yet).  Does nothing once the child has one. */
 void scavenger_after_fork(void);
 
 void scavenger_wake(void);
@@ -40,7 +42,7 @@ static inline void scavenger_hint(void) {
 /* Dirty slices were released and their hint is set.  seq_cst: partner of the scavenger's look before it
    sleeps. */
 static inline void scavenger_notify(void) {
-  if (load_seq_cst(&scavenger_state) == SCAVENGER_ASLEEP) scavenger_wake();
+  if (scavenger_state_of(load_seq_cst(&scavenger_state)) == SCAVENGER_ASLEEP) scavenger_wake();
 }
 
 #endif

@@ -316,7 +316,7 @@ static bool others_exist(void) {
 }
 
 void thread_look_around(void) {
-  if (likely(load_relaxed(&scavenger_state) != SCAVENGER_NONE) || !others_exist()) return;
+  if (likely(scavenger_state_of(load_relaxed(&scavenger_state)) != SCAVENGER_NONE) || !others_exist()) return;
   thread_watch_idle();
   scavenger_start();
 }

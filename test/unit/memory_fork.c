@@ -35,7 +35,7 @@ static void recover_body(void) {
   /* A purger that claimed the released slices and stopped there. */
   const size_t segment = released.slice / 64;
   must(segment_claim_bits(segment, bit_range((unsigned)(released.slice % 64), 4)));
-  scavenger_state = SCAVENGER_ASLEEP;
+  scavenger_state = 9 * SCAVENGER_STATES + SCAVENGER_ASLEEP; /* of an older generation */
   purge_set_mode(PURGE_BACKGROUND);
 
   memory_after_fork(recorded_length);
@@ -78,6 +78,7 @@ static void* churn(void* argument) {
 static void churn_body(void) {
   pthread_t threads[2];
   mi_option_set(mi_option_purge_delay, 1);
+  *os_fork_word() = 1;
   scavenger_start();
   const claim_t mine = claim_page(10);
   for (uintptr_t t = 0; t < 2; t++) must(pthread_create(&threads[t], NULL, churn, (void*)(t + 1)) == 0);
@@ -94,7 +95,7 @@ static void churn_body(void) {
       purge_all();
       must(memory_stats().dirty == 0);
       scavenger_start(); /* one of its own */
-      must(load_seq_cst(&scavenger_state) != SCAVENGER_NONE);
+      must(scavenger_state_of(load_seq_cst(&scavenger_state)) != SCAVENGER_NONE);
       _exit(0);
     }
     int status = -1;
