@@ -2,9 +2,10 @@
 /* The cadence of the deferred-free callback: two runs of one program give the same heartbeats at the same
    allocations; the gap between callbacks is bounded; a forced collect and running out of memory call it
    with force; it may allocate and free. */
+#include "sanitized.h"
 #include "support.h"
 
-enum { OPERATIONS = 1000000, GAP_MAX = 32768, TRACE_MAX = 1 << 20 };
+enum { OPERATIONS = SANITIZED ? 200000 : 1000000, GAP_MAX = 32768, TRACE_MAX = 1 << 20 };
 
 typedef struct trace_s {
   uint64_t hash;
