@@ -8,6 +8,7 @@
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/purge.h"
+#include "memory/scavenger.h"
 #include "page/remote.h"
 
 /* ---- misuse ---- */
@@ -155,17 +156,32 @@ static bool free_by_reclaim(page_t* page, block_t* block) {
   return claimed;
 }
 
-static void free_other(void* p, page_t* page) {
+static void free_other(void* p, page_t* page, uintptr_t tag) {
   block_t* const block = p;
-  if (load_relaxed(&page->owner_tag) == TAG_ABANDONED && free_by_reclaim(page, block)) return;
+  if (tag == TAG_ABANDONED && free_by_reclaim(page, block)) return;
   heap_free_remote(page, block);
+}
+
+static inline bool is_live_remote(const page_t* page, const block_t* block, size_t offset) {
+  return !FREE_CHECKS || (offset * page->reciprocal < __atomic_load_n(&page->bound, __ATOMIC_RELAXED) &&
+                          block->mark != (uintptr_t)page);
+}
+
+/* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
+static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
+  if (TRACKED || tag <= TAG_ABANDONED || (tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
+  if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
+  const size_t offset = (size_t)((char*)p - page_start(page));
+  if (unlikely(!is_live_remote(page, p, offset) || !remote_push(page, p, offset))) return false;
+  scavenger_hint();
+  return true;
 }
 
 static void free_big(void* p, page_t* page) {
   if (!single_free(page)) report_unallocated("free", p);
 }
 
-NOINLINE void free_slow(void* p, page_t* page) {
+static NOINLINE void free_careful(void* p, page_t* page) {
   uintptr_t tag = load_relaxed(&page->owner_tag);
   if (unlikely(tag == 0)) {
     page = page_of(p);
@@ -174,13 +190,20 @@ NOINLINE void free_slow(void* p, page_t* page) {
       return;
     }
     tag = load_relaxed(&page->owner_tag);
+    if ((tag & ~(uintptr_t)CARE_MASK) != thread_tag && free_pushes(p, page, tag)) return;
   }
   if (unlikely(thread_self == NULL)) thread_note_stranger();
   if (!free_is_valid(p, page, tag)) return;
   if (TRACKED) track_free(p, page_usable_size(page));
   if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
   else if (tag == TAG_SINGLE) free_big(p, page);
-  else free_other(p, page);
+  else free_other(p, page, tag);
+}
+
+NOINLINE void free_slow(void* p, page_t* page) {
+  const uintptr_t tag = load_relaxed(&page->owner_tag);
+  const bool is_other = (tag & ~(uintptr_t)CARE_MASK) != thread_tag;
+  if (!is_other || unlikely(!free_pushes(p, page, tag))) free_careful(p, page);
 }
 
 COLD void free_outside(void* p) {

@@ -60,6 +60,9 @@ void atomic_seam(const volatile void* where); /* called before the operation on 
 #define cas_strong_acq_rel(p, expected, x)                                                      \
   (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_acq_rel, \
                                                     memory_order_acquire))
+#define cas_weak_seq_cst(p, expected, x)                                                      \
+  (SEAM(p), atomic_compare_exchange_weak_explicit((p), (expected), (x), memory_order_seq_cst, \
+                                                  memory_order_acquire))
 #define cas_strong_seq_cst(p, expected, x)                                                      \
   (SEAM(p), atomic_compare_exchange_strong_explicit((p), (expected), (x), memory_order_seq_cst, \
                                                     memory_order_seq_cst))

@@ -10,9 +10,13 @@
      linked 0 --abandoned_link--> 1    the one who made it 1 pushes the entry
      linked 1 --claim_entry----> 0     the one who took the entry off the stack; then it tries to claim
 
-   link: word := ABANDONED, then linked: 0 -> 1.   take: linked: 1 -> 0, then claim by the word.
-   Both are read-modify-writes (acq_rel).  If the linker finds 1, it comes before the taker's 1 -> 0, whose
-   acquire then sees ABANDONED: the taker claims.  Either the page is on the stack or somebody owns it.
+   link: word := ABANDONED, or a push; then linked: 0 -> 1.   take: linked: 1 -> 0, then claim by the word.
+   All seq_cst but the linker's 0 -> 1 itself, which follows its look at linked.  A linker that finds 1 comes
+   before the taker's 1 -> 0, and so does its change of the word: the taker sees ABANDONED and claims.  Either
+   the page is on the stack or somebody owns it.
+
+   A page that was given up full is linked by the free that leaves enough room in it (REMOTE_ROOMY): whoever
+   claimed it for one free block would soon give it up again.
 
    A linker that sleeps between the two may link a page that has gone on to another life: takers look at the
    word, the heap and the class of what they claim, so the entry is at worst useless.
@@ -67,11 +71,12 @@ static page_t* stack_pop(abandoned_t* stack) {
 
 /* The entry is off the stack: try to get its page. */
 static bool claim_entry(page_t* page) {
-  exchange_acq_rel(&page->linked, 0u);
+  exchange_seq_cst(&page->linked, 0u);
   return remote_claim(page);
 }
 
 void abandoned_link(heap_t* heap, unsigned bin, page_t* page) {
+  if (load_seq_cst(&page->linked) != 0) return;
   if (exchange_acq_rel(&page->linked, 1u) != 0) return;
   stack_push(&heap->abandoned[bin], page);
   /* Deleted meanwhile: whoever comes last, this push or the deleter's sweep, forwards the entry. */

@@ -51,7 +51,8 @@ void heap_free_remote(page_t* page, block_t* block) {
       report_misuse(EAGAIN, "double free of %p (a block of %zu bytes): another thread freed it, too",
                     (const void*)block, page_usable_size(page));
       break;
-    case REMOTE_UNOWNED:
+    case REMOTE_UNOWNED: break;
+    case REMOTE_ROOMY:
       abandoned_link(heap, bin, page);
       abandoned_note_frees(heap, bin);
       break;

@@ -74,7 +74,7 @@ static void part_to_full(heap_part_t* part, page_t* page) {
   store_relaxed(&page->owner_tag, part_tag(part, page) | CARE_FULL);
   queue_append(&part->full, page);
   const long retain = option_get(mi_option_page_full_retain);
-  if (retain < 0 || part->full.count <= (size_t)retain || !heap_is_threaded()) return;
+  if (retain < 0 || part->full.count <= (size_t)retain) return;
   part_give_up(part, part->full.first);
 }
 

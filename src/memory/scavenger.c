@@ -98,7 +98,8 @@ void scavenger_hint_first(void) {
 
 void scavenger_wake(void) {
   uint32_t asleep = word_for(SCAVENGER_ASLEEP);
-  if (cas_strong_seq_cst(&scavenger_state, &asleep, word_for(SCAVENGER_AWAKE))) os_futex_wake(&scavenger_state);
+  if (cas_strong_seq_cst(&scavenger_state, &asleep, word_for(SCAVENGER_AWAKE)))
+    os_futex_wake(&scavenger_state);
 }
 
 void scavenger_start(void) {

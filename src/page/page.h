@@ -78,7 +78,7 @@ struct page_s {
     uint8_t note;          /* owner, page that is noted: see heap/sparse.c; never IDLE_MARK of heap/idle.c */
   };
   uint8_t slices;          /* const: 0 for a single */
-  uint64_t bound;          /* owner: see page_set_capacity */
+  uint64_t bound;          /* owner, others read it: see page_set_capacity */
   uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
 
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
@@ -127,10 +127,11 @@ static inline size_t page_capacity(const page_t* page) {
 
 /* Let e = reciprocal * stride - 2^64, which is 1 .. stride.  Modulo 2^64 the product of the reciprocal and
    the offset of block i is i * e, that of any other offset is at least the reciprocal.  So one multiplication
-   and one comparison with capacity * e tell the start of a carved block from everything else. */
+   and one comparison with capacity * e tell the start of a carved block from everything else.  Others may ask
+   too: whoever was given a block knows of its carving. */
 static inline void page_set_capacity(page_t* page, size_t capacity) {
   store_relaxed(&page->capacity, (uint16_t)capacity);
-  page->bound = page->reciprocal * page->stride * capacity;
+  __atomic_store_n(&page->bound, page->reciprocal * page->stride * capacity, __ATOMIC_RELAXED);
 }
 
 static inline bool page_is_single(const page_t* page) {

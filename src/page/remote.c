@@ -4,41 +4,44 @@
    Orders.  Every CAS here is acq_rel and pairs with the others on the same word:
      release  by a pusher: its writes to the block (and the program's last ones) come before the owner's
    reuse; by an abandoning owner: all its writes to the page come before the claimer's reads acquire  by the
-   taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED) */
+   taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED)
+   What makes a page abandoned, or pushes into one, is seq_cst, and so is the claimer's first look: partners
+   of the looks at `linked` (heap/abandon.c). */
 #include "page/remote.h"
 
-enum { HEAD_BITS = 20, COUNT_SHIFT = 30, STATE_SHIFT = 46, VERSION_SHIFT = 48 };
-#define HEAD_MASK ((UINT64_C(1) << HEAD_BITS) - 1)
-#define COUNT_ONE (UINT64_C(1) << COUNT_SHIFT)
-#define LIST_MASK (HEAD_MASK | (UINT64_C(0xFFFF) << COUNT_SHIFT))
-#define STATE_MASK (UINT64_C(3) << STATE_SHIFT)
-#define VERSION_ONE (UINT64_C(1) << VERSION_SHIFT)
-
-_Static_assert(PAGE_SLICES_MAX * (SLICE_SIZE / 8) < 1 << HEAD_BITS, "a head must fit");
+_Static_assert(PAGE_SLICES_MAX * (SLICE_SIZE / 8) < 1 << REMOTE_HEAD_BITS, "a head must fit");
 
 static block_t* head_block(const page_t* page, uint64_t word) {
-  const uint64_t head = word & HEAD_MASK;
+  const uint64_t head = word & REMOTE_HEAD_MASK;
   return head == 0 ? NULL : (block_t*)(void*)(page_start(page) + (head - 1) * 8);
 }
 
 static uint64_t with_head(const page_t* page, uint64_t word, const block_t* block) {
   const uint64_t offset = (uint64_t)((const char*)block - page_start(page));
-  return (word & ~HEAD_MASK) | (offset / 8 + 1);
+  return (word & ~REMOTE_HEAD_MASK) | (offset / 8 + 1);
 }
 
 static uint64_t with_state(uint64_t word, remote_state_t state) {
-  return (word & ~STATE_MASK) | ((uint64_t)state << STATE_SHIFT);
+  return (word & ~REMOTE_STATE_MASK) | ((uint64_t)state << REMOTE_STATE_SHIFT);
 }
 
 static uint64_t with_count(uint64_t word, uint32_t count) {
-  return (word & ~(UINT64_C(0xFFFF) << COUNT_SHIFT)) | ((uint64_t)count << COUNT_SHIFT);
+  return (word & ~(UINT64_C(0xFFFF) << REMOTE_COUNT_SHIFT)) | ((uint64_t)count << REMOTE_COUNT_SHIFT);
+}
+
+/* An abandoned page is worth allocating from when this part of its blocks is free. */
+enum { ROOMY_SHARE = 8 };
+
+static remote_verdict_t verdict_of(const page_t* page, uint32_t live) {
+  if (live == 0) return REMOTE_LAST;
+  return page->reserved - live >= page->reserved / ROOMY_SHARE ? REMOTE_ROOMY : REMOTE_UNOWNED;
 }
 
 level_t remote_abandoned;
 
 void remote_reset(page_t* page) {
   const uint64_t word = load_relaxed(&page->thread_free);
-  store_relaxed(&page->thread_free, (word | (VERSION_ONE - 1)) + 1);
+  store_relaxed(&page->thread_free, (word | (REMOTE_VERSION_ONE - 1)) + 1);
 }
 
 remote_verdict_t remote_free(page_t* page, block_t* block) {
@@ -56,14 +59,14 @@ remote_verdict_t remote_free(page_t* page, block_t* block) {
     block_set_next(page, block, head_block(page, word));
     next = with_head(page, word, block);
     if (remote_state(word) != REMOTE_ABANDONED) {
-      next += COUNT_ONE;
+      next += REMOTE_COUNT_ONE;
       verdict = REMOTE_DONE;
     } else {
-      next -= COUNT_ONE;
-      verdict = remote_count(next) == 0 ? REMOTE_LAST : REMOTE_UNOWNED;
-      if (verdict == REMOTE_LAST) next = with_state(next, REMOTE_NORMAL) + VERSION_ONE;
+      next -= REMOTE_COUNT_ONE;
+      verdict = verdict_of(page, remote_count(next));
+      if (verdict == REMOTE_LAST) next = with_state(next, REMOTE_NORMAL) + REMOTE_VERSION_ONE;
     }
-  } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  } while (!cas_weak_seq_cst(&page->thread_free, &word, next));
   if (verdict == REMOTE_LAST) level_down(&remote_abandoned);
   return verdict;
 }
@@ -77,8 +80,8 @@ void remote_signalled(page_t* page) {
 
 block_t* remote_take(page_t* page, uint32_t* count) {
   uint64_t word = load_relaxed(&page->thread_free);
-  while ((word & HEAD_MASK) != 0) {
-    if (cas_weak_acq_rel(&page->thread_free, &word, word & ~LIST_MASK)) break;
+  while ((word & REMOTE_HEAD_MASK) != 0) {
+    if (cas_weak_acq_rel(&page->thread_free, &word, word & ~REMOTE_LIST_MASK)) break;
   }
   check(remote_state(word) != REMOTE_ABANDONED);
   *count = remote_count(word);
@@ -92,7 +95,7 @@ const block_t* remote_list(const page_t* page) {
 bool remote_arm(page_t* page) {
   uint64_t word = load_relaxed(&page->thread_free);
   do {
-    if ((word & HEAD_MASK) != 0) return false;
+    if ((word & REMOTE_HEAD_MASK) != 0) return false;
   } while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word, REMOTE_DELAYED)));
   return true;
 }
@@ -112,25 +115,26 @@ abandon_verdict_t remote_abandon(page_t* page) {
     const uint32_t live = (uint32_t)page_used(page) - remote_count(word);
     if (live == 0) return ABANDON_REFUSED;
     next = with_state(with_count(word, live), REMOTE_ABANDONED);
-  } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  } while (!cas_weak_seq_cst(&page->thread_free, &word, next));
   level_up(&remote_abandoned);
-  return (word & HEAD_MASK) != 0 ? ABANDON_ROOM : ABANDON_FULL;
+  return (word & REMOTE_HEAD_MASK) != 0 ? ABANDON_ROOM : ABANDON_FULL;
 }
 
 void remote_park(page_t* page) {
   uint64_t word = load_relaxed(&page->thread_free);
-  check(page_used(page) == 0 && (word & HEAD_MASK) == 0);
-  while (!cas_weak_acq_rel(&page->thread_free, &word, with_state(word & ~LIST_MASK, REMOTE_ABANDONED))) {
+  check(page_used(page) == 0 && (word & REMOTE_HEAD_MASK) == 0);
+  while (
+      !cas_weak_seq_cst(&page->thread_free, &word, with_state(word & ~REMOTE_LIST_MASK, REMOTE_ABANDONED))) {
   }
   level_up(&remote_abandoned);
 }
 
 bool remote_claim(page_t* page) {
-  uint64_t word = load_acquire(&page->thread_free);
+  uint64_t word = load_seq_cst(&page->thread_free);
   do {
     if (remote_state(word) != REMOTE_ABANDONED) return false;
   } while (!cas_weak_acq_rel(&page->thread_free, &word,
-                             with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));
+                             with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE));
   level_down(&remote_abandoned);
   page->floor = 0;
   page->used = (uint16_t)remote_count(word);

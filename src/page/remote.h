@@ -39,10 +39,21 @@ typedef enum remote_verdict_e {
   REMOTE_DONE,      /* nothing */
   REMOTE_SIGNAL,    /* not pushed: push it on the owning part's delayed list, then call remote_signalled */
   REMOTE_LAST,      /* pushed, the page is empty and now belongs to the caller */
-  REMOTE_UNOWNED,   /* pushed into an abandoned page that has live blocks left */
+  REMOTE_UNOWNED,   /* pushed into an abandoned page, which still has few free blocks, and live ones */
+  REMOTE_ROOMY,     /* the same, but it has free blocks enough to be allocated from */
   /* not pushed: the page is abandoned and has no live block, so this one was freed before */
   REMOTE_NOT_LIVE,
 } remote_verdict_t;
+
+enum { REMOTE_HEAD_BITS = 20, REMOTE_COUNT_SHIFT = 30, REMOTE_STATE_SHIFT = 46, REMOTE_VERSION_SHIFT = 48 };
+#define REMOTE_HEAD_MASK ((UINT64_C(1) << REMOTE_HEAD_BITS) - 1)
+#define REMOTE_COUNT_ONE (UINT64_C(1) << REMOTE_COUNT_SHIFT)
+#define REMOTE_LIST_MASK (REMOTE_HEAD_MASK | (UINT64_C(0xFFFF) << REMOTE_COUNT_SHIFT))
+#define REMOTE_STATE_MASK (UINT64_C(3) << REMOTE_STATE_SHIFT)
+#define REMOTE_VERSION_ONE (UINT64_C(1) << REMOTE_VERSION_SHIFT)
+#define REMOTE_PUSH_ELSEWHERE ((uint64_t)(REMOTE_DELAYED & REMOTE_ABANDONED) << REMOTE_STATE_SHIFT)
+
+_Static_assert(((REMOTE_NORMAL | REMOTE_DELAYING) & REMOTE_DELAYED & REMOTE_ABANDONED) == 0, "one bit tells");
 
 static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }
 static inline uint32_t remote_count(uint64_t word) { return (uint32_t)((word >> 30) & 0xFFFF); }
@@ -63,6 +74,23 @@ extern level_t remote_abandoned; /* pages that nobody owns */
 void remote_reset(page_t* page);
 
 remote_verdict_t remote_free(page_t* page, block_t* block);
+
+/* The usual case of remote_free, short: an owned page whose owner needs no signal, unencoded links.  `offset`
+   is the block's distance from the page's start.  False: nothing was done. */
+static inline bool remote_push(page_t* page, block_t* block, size_t offset) {
+  char* const start = (char*)block - offset;
+  uint64_t word = load_acquire(&page->thread_free);
+  uint64_t next;
+  do {
+    if ((word & REMOTE_PUSH_ELSEWHERE) != 0) return false;
+    const uint64_t head = word & REMOTE_HEAD_MASK;
+    if (FREE_CHECKS) block->mark = (uintptr_t)page;
+    block->next = head == 0 ? NULL : (block_t*)(void*)(start + (head - 1) * 8);
+    next = (word & ~REMOTE_HEAD_MASK) + (offset / 8 + 1) + REMOTE_COUNT_ONE;
+  } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
+  return true;
+}
+
 void remote_signalled(page_t* page);
 
 /* Owner.  The list, and its length in *count; leaves the state. */

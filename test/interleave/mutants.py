@@ -29,33 +29,33 @@ MUTANTS = {
         ("verdict = REMOTE_SIGNAL;", "verdict = REMOTE_DONE;"),
     ]),
     "count-apart": (REMOTE, "remote", "remote-full remote-arming", [
-        ("next += COUNT_ONE;", "next += 0;"),
+        ("next += REMOTE_COUNT_ONE;", "next += 0;"),
         ("return verdict;",
          "if (verdict == REMOTE_DONE) {"
          "  const uint64_t now = load_acquire(&page->thread_free);"
-         "  store_release(&page->thread_free, now + COUNT_ONE);"
+         "  store_release(&page->thread_free, now + REMOTE_COUNT_ONE);"
          "}"
          "return verdict;"),
     ]),
     "arm-without-looking": (REMOTE, "remote", "remote-arming", [
-        ("if ((word & HEAD_MASK) != 0) return false;", ""),
+        ("if ((word & REMOTE_HEAD_MASK) != 0) return false;", ""),
     ]),
     "take-without-cas": (REMOTE, "remote", "remote-full remote-arming", [
-        ("if (cas_weak_acq_rel(&page->thread_free, &word, word & ~LIST_MASK)) break;",
-         "store_release(&page->thread_free, word & ~LIST_MASK); break;"),
+        ("if (cas_weak_acq_rel(&page->thread_free, &word, word & ~REMOTE_LIST_MASK)) break;",
+         "store_release(&page->thread_free, word & ~REMOTE_LIST_MASK); break;"),
     ]),
     "abandon-without-cas": (REMOTE, "remote", "remote-exit", [
         ("next = with_state(with_count(word, live), REMOTE_ABANDONED);"
-         "} while (!cas_weak_acq_rel(&page->thread_free, &word, next));",
+         "} while (!cas_weak_seq_cst(&page->thread_free, &word, next));",
          "next = with_state(with_count(word, live), REMOTE_ABANDONED);"
          "} while (word == UINT64_MAX);"
          "store_release(&page->thread_free, next);"),
     ]),
     "claim-without-cas": (REMOTE, "remote", "remote-claim remote-frees", [
         ("} while (!cas_weak_acq_rel(&page->thread_free, &word,"
-         " with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE));",
+         " with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE));",
          "} while (word == UINT64_MAX);"
-         "store_release(&page->thread_free, with_state(word & ~LIST_MASK, REMOTE_NORMAL) + VERSION_ONE);"),
+         "store_release(&page->thread_free, with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE);"),
     ]),
     "claim-slices-without-cas": (SEGMENT, "slices", "slices-contend slices-keep slices-claim-dirty", [
         ("if (cas_weak_acq_rel(word, &free, free & ~bit_range(first, run.count))) return first;",
@@ -72,9 +72,7 @@ MUTANTS = {
         ("if (summary_holds(kind, segment)) raise_hint(kind, 0, segment);", ""),
     ]),
     "linked-without-exchange": (ABANDON, "heap", "heap-exit", [
-        ("if (exchange_acq_rel(&page->linked, 1u) != 0) return;",
-         "if (load_acquire(&page->linked) != 0) return;"
-         "store_release(&page->linked, 1u);"),
+        ("if (exchange_acq_rel(&page->linked, 1u) != 0) return;", "store_release(&page->linked, 1u);"),
     ]),
     "dead-part-not-drained": (DELAYED, "heap", "heap-exit heap-exit-3", [
         ("if (!live) drain_dead(part);", "if (part == NULL) drain_dead(part);"),

@@ -77,6 +77,7 @@ static void push_delayed(block_t* b) {
 
 static void remote_block(int i) {
   freed[i] = 1;
+  if (i % 2 == 1 && remote_push(page, block[i], (size_t)((char*)block[i] - page_start(page)))) return;
   switch (remote_free(page, block[i])) {
   case REMOTE_SIGNAL:
     push_delayed(block[i]);
@@ -86,6 +87,7 @@ static void remote_block(int i) {
     release();
     break;
   case REMOTE_UNOWNED:
+  case REMOTE_ROOMY:
     if (remote_claim(page)) adopt_or_give_up();
     break;
   case REMOTE_NOT_LIVE:

@@ -122,7 +122,7 @@ static void last_free_gets_the_page(void** unused) {
   assert_int_equal(count_of(page), BIN_8K_BLOCKS);
   const uint64_t version = version_of(page);
   for (uint32_t i = 0; i + 1 < BIN_8K_BLOCKS; i++) {
-    assert_int_equal(remote_free(page, test_block(page, i)), REMOTE_UNOWNED);
+    assert_int_equal(remote_free(page, test_block(page, i)), REMOTE_ROOMY);
     assert_int_equal(count_of(page), BIN_8K_BLOCKS - 1 - i);
   }
   assert_int_equal(remote_free(page, test_block(page, BIN_8K_BLOCKS - 1)), REMOTE_LAST);
@@ -169,7 +169,7 @@ static void abandoning_in_every_owned_state(void** unused) {
     assert_int_equal(state_of(page), REMOTE_ABANDONED);
     /* The block in flight counts as live: the page cannot go before it. */
     assert_int_equal(count_of(page), BIN_8K_BLOCKS);
-    assert_int_equal(remote_free(page, test_block(page, 0)), REMOTE_UNOWNED);
+    assert_int_equal(remote_free(page, test_block(page, 0)), REMOTE_ROOMY);
     drop_test_page(page);
   }
 }
@@ -206,6 +206,49 @@ static void a_parked_page_has_no_live_block(void** unused) {
   drop_test_page(page);
 }
 
+/* Room for an eighth makes an abandoned page worth the others' while. */
+static void an_abandoned_page_becomes_roomy(void** unused) {
+  UNUSED(unused);
+  page_t* const page = test_page(bin_of(64));
+  store_relaxed(&page->owner_tag, TAG_UNIT);
+  take_all(page);
+  const size_t blocks = page->reserved;
+  give_up(page, ABANDON_FULL);
+  for (size_t i = 0; i < blocks; i++) {
+    const remote_verdict_t verdict = remote_free(page, test_block(page, i));
+    const remote_verdict_t expected = i + 1 < blocks / 8 ? REMOTE_UNOWNED : REMOTE_ROOMY;
+    assert_int_equal(verdict, i + 1 == blocks ? REMOTE_LAST : expected);
+  }
+  drop_test_page(page);
+}
+
+/* The short way in: only where the general one would push and be done. */
+static void push_takes_the_usual_case_only(void** unused) {
+  UNUSED(unused);
+  page_t* const page = full_page();
+  uint32_t count;
+  assert_true(remote_push(page, test_block(page, 2), 2 * 8192));
+  assert_true(remote_push(page, test_block(page, 0), 0));
+  assert_int_equal(count_of(page), 2);
+  assert_true(block_is_marked(page, test_block(page, 2)) == FREE_CHECKS);
+  assert_ptr_equal(remote_take(page, &count), test_block(page, 0));
+  assert_ptr_equal(block_next(page, test_block(page, 0)), test_block(page, 2));
+  assert_null(block_next(page, test_block(page, 2)));
+  assert_int_equal(count, 2);
+  assert_true(remote_arm(page));
+  const uint64_t armed = load_relaxed(&page->thread_free);
+  assert_false(remote_push(page, test_block(page, 1), 8192));
+  assert_int_equal(load_relaxed(&page->thread_free), armed);
+  assert_int_equal(remote_free(page, test_block(page, 1)), REMOTE_SIGNAL);
+  assert_true(remote_push(page, test_block(page, 3), 3 * 8192)); /* while the signal is on its way */
+  drop_test_page(page);
+  page_t* const unowned = full_page();
+  give_up(unowned, ABANDON_FULL);
+  assert_false(remote_push(unowned, test_block(unowned, 1), 8192));
+  assert_int_equal(count_of(unowned), BIN_8K_BLOCKS);
+  drop_test_page(unowned);
+}
+
 /* ---- the word over the lives of a table entry ---- */
 
 static void versions_outlive_pages(void** unused) {
@@ -229,7 +272,8 @@ static void heads_reach_the_last_block(void** unused) {
     block_t* const first = test_block(page, 0);
     take_all(page);
     remote_free(page, last);
-    remote_free(page, first);
+    if (page->key != 0) remote_free(page, first);
+    else assert_true(remote_push(page, first, 0));
     assert_ptr_equal(remote_take(page, &count), first);
     assert_ptr_equal(block_next(page, first), last);
     assert_null(block_next(page, last));
@@ -245,6 +289,8 @@ int main(void) {
       cmocka_unit_test(one_signal_per_full_page),
       cmocka_unit_test(arming_fails_when_something_was_freed),
       cmocka_unit_test(disarming),
+      cmocka_unit_test(an_abandoned_page_becomes_roomy),
+      cmocka_unit_test(push_takes_the_usual_case_only),
       cmocka_unit_test(last_free_gets_the_page),
       cmocka_unit_test(abandoning_counts_what_others_freed),
       cmocka_unit_test(abandoning_an_empty_page_is_refused),
