@@ -11,12 +11,16 @@
 
 #include <string.h>
 
-static size_t carved_bytes(const page_t* page) { return page_capacity(page) * page->stride; }
+/* What may be resident: of huge pages all. */
+static size_t kept_bytes(const page_t* page) {
+  return page_slice(page) < SMALL_PAGES_SLICES ? page_capacity(page) * page->stride
+                                               : page->slices * SLICE_SIZE;
+}
 
 static void take_off(retired_t* retired, unsigned index) {
   page_t* const page = retired->kept[index].page;
   page->flags &= (uint8_t)~PAGE_RETIRED;
-  retired->bytes -= carved_bytes(page);
+  retired->bytes -= kept_bytes(page);
   retired->count--;
   memmove(&retired->kept[index], &retired->kept[index + 1],
           (retired->count - index) * sizeof(retired->kept[0]));
@@ -24,7 +28,7 @@ static void take_off(retired_t* retired, unsigned index) {
 
 static void append(retired_t* retired, page_t* page) {
   retired->kept[retired->count++] = (kept_t){page, page->free, retired->cadence};
-  retired->bytes += carved_bytes(page); /* nothing is carved while it is retired */
+  retired->bytes += kept_bytes(page); /* nothing is carved while it is retired */
   page->flags |= PAGE_RETIRED;
 }
 
@@ -44,7 +48,7 @@ static page_t* take_oldest(retired_t* retired) {
 
 page_t* part_retire(heap_part_t* part, page_t* page) {
   retired_t* const retired = &part->retired;
-  const size_t bytes = carved_bytes(page);
+  const size_t bytes = kept_bytes(page);
   part_forget_retired(part, page);
   if (bytes > RETIRE_BYTES_MAX) return page;
   while (retired->count == RETIRED_MAX || retired->bytes + bytes > RETIRE_BYTES_MAX) {

@@ -16,16 +16,16 @@
 #include "core/options.h"
 #include "memory/arena.h"
 #include "memory/counters.h"
+#include "memory/hugepages.h"
 #include "memory/purge.h"
 #include "memory/scavenger.h"
 #include "memory/summary.h"
 #include "os/os.h"
 
 enum {
-  PROBES = 16,        /* segments with too short a run looked at in a search */
-  HUGE_EFFORT = 256,  /* segments looked at for a run of segments, plus four times its length */
-  COMMIT_SLICES = 16, /* committed together: 1 MiB, or ... */
-  COMMIT_WHOLE_FROM = 32 * 1024 * 1024, /* ... whole segments once so much is claimed */
+  PROBES = 16,                    /* segments with too short a run looked at in a search */
+  HUGE_EFFORT = 256,              /* segments looked at for a run of segments, plus four times its length */
+  COMMIT_SLICES = 16,    /* committed together: 1 MiB; behind that, whole segments */
 };
 
 /* ---- claiming ---- */
@@ -143,6 +143,7 @@ static bool commit_range(size_t first, size_t end) {
     fresh += bit_count(p.bits & ~before);
   }
   figure_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
+  memory_choose_page_size(first, end);
   return true;
 }
 
@@ -254,8 +255,7 @@ static bool commit(size_t first, size_t end) {
     }
     return true;
   }
-  const bool small = load_relaxed(&memory_counters.claimed) < COMMIT_WHOLE_FROM;
-  const size_t group = small ? COMMIT_SLICES : SEGMENT_SLICES;
+  const size_t group = end <= SMALL_PAGES_SLICES ? COMMIT_SLICES : SEGMENT_SLICES;
   return commit_range(align_down(first, group), align_up(end, group)) || commit_range(first, end);
 }
 

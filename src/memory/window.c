@@ -36,7 +36,6 @@ enum {
   SHIFT_RESERVED_MAX = 36, /* 64 GiB */
   SHIFT_RESERVED_MIN = 25, /* 32 MiB */
   ORIGIN_SHIFT_MASK = 63,
-  HUGE_PAGES_FROM_SEGMENT = 16, /* extents below stay free of huge pages: small programs stay small */
 };
 
 /* 2^16 places, 1 GiB apart; clear of the executable, of mmap's area, and of the sanitizers' shadows. */
@@ -171,9 +170,7 @@ static int place(uintptr_t from, size_t first, size_t count) {
   error = map_rows(from, first, count);
   if (error != 0 && is_placed(from)) os_unmap(address, size);
   if (error == 0) track_root(address, size);
-  const size_t small = HUGE_PAGES_FROM_SEGMENT - min_size(first, HUGE_PAGES_FROM_SEGMENT);
-  const size_t without = option_enabled(mi_option_allow_thp) ? min_size(small, count) : count;
-  if (error == 0 && without > 0) os_no_huge_pages(address, without * SEGMENT_SIZE);
+  if (error == 0) os_no_huge_pages(address, size); /* until memory/slices.c knows better */
   return error;
 }
 

@@ -195,6 +195,20 @@ void os_no_huge_pages(void* addr, size_t size) {
   advise(addr, size, MADV_NOHUGEPAGE);
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+void os_populate(void* addr, size_t size) {
+  static atomic_u32_t is_unknown;
+  if (load_relaxed(&is_unknown) == 0 && advise(addr, size, MADV_POPULATE_WRITE) == EINVAL)
+    store_relaxed(&is_unknown, 1u);
+}
+
+void os_want_huge_pages(void* addr, size_t size) {
+  advise(addr, size, MADV_HUGEPAGE);
+}
+
 /* ---- time, chance, forks ---- */
 
 uint64_t os_now_ms(void) {
@@ -356,6 +370,20 @@ size_t os_process_peak_rss(void) {
   text[n] = 0;
   const char* const line = strstr(text, "VmHWM:");
   return line != NULL ? strtoul(line + 6, NULL, 10) * KiB : 0;
+}
+
+size_t os_resident(void* addr, size_t size) {
+  const int saved = errno;
+  const size_t page = os_page_size();
+  unsigned char is_there[256];
+  size_t count = 0;
+  for (size_t done = 0, part; done < size; done += part) {
+    part = min_size(size - done, sizeof(is_there) * page);
+    const bool known = syscall(SYS_mincore, (char*)addr + done, part, is_there) == 0;
+    for (size_t i = 0; i < part / page; i++) count += known && (is_there[i] & 1) != 0 ? 1 : 0;
+  }
+  errno = saved;
+  return count * page;
 }
 
 /* ---- the scavenger's thread ---- */

@@ -64,6 +64,10 @@ unsigned os_numa_nodes(void);
 
 /* Ask for no huge pages in a range; a hint. */
 void os_no_huge_pages(void* addr, size_t size);
+void os_want_huge_pages(void* addr, size_t size); /* the opposite; a hint, too */
+
+/* Fresh memory of the range is about to be written: let one call do what would be a fault for each page. */
+void os_populate(void* addr, size_t size);
 
 /* Does the OS promise more memory than it has, so that unused memory costs nothing?  False when unknown. */
 bool os_overcommits(void);
@@ -91,6 +95,7 @@ void os_return_to_stderr(void);
 
 /* Resident bytes of this process, 0 when unknown. */
 size_t os_process_rss(void);
+size_t os_resident(void* addr, size_t size); /* bytes of the mapped range; what is unknown is not */
 
 /* The most there were since its last exec (which getrusage does not tell), 0 when unknown. */
 size_t os_process_peak_rss(void);

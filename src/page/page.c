@@ -61,6 +61,17 @@ static void link_blocks(page_t* page, block_t* first, block_t* last) {
   block_set_mark(page, last);
 }
 
+/* Fresh memory where every OS page will be written by the links.  Behind the window's first part huge pages
+   save the faults. */
+static void prepare(const page_t* page, const block_t* first, const block_t* last) {
+  const size_t os_page = os_page_size();
+  const uintptr_t start = align_up((uintptr_t)first, os_page);
+  const uintptr_t end = align_up((uintptr_t)last + 1, os_page);
+  if ((page->flags & PAGE_ZERO) == 0 || page->stride > os_page) return;
+  if (end >= start + 2 * os_page && page_slice(page) < SMALL_PAGES_SLICES)
+    os_populate((void*)start, end - start);
+}
+
 /* Put the next few uncarved blocks into `free`, which is empty, in address order. */
 static void page_carve(page_t* page) {
   const size_t left = (size_t)page->reserved - page_capacity(page);
@@ -68,8 +79,10 @@ static void page_carve(page_t* page) {
   const size_t bytes = max_size(CARVE_MIN, min_size(CARVE_MAX, carved / 2));
   const size_t count = min_size(left, max_size(1, bytes / page->stride));
   block_t* const first = block_at(page, page_capacity(page));
+  block_t* const last = block_at(page, page_capacity(page) + count - 1);
   check(count > 0 && page->free == NULL);
-  link_blocks(page, first, block_at(page, page_capacity(page) + count - 1));
+  prepare(page, first, last);
+  link_blocks(page, first, last);
   page->free = first;
   if (STATISTICS) page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);

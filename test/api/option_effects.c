@@ -69,13 +69,19 @@ static long huge_pages_small(void) {
   return is_without_huge_pages(mi_malloc(1));
 }
 
-/* Beyond the first 64 MiB. */
+/* Beyond the first 8 MiB. */
 static long huge_pages_large(void) {
   char* p = NULL;
-  for (int i = 0; i < 40; i++) p = mi_malloc(4 * MIB);
-  *p = 1;
+  for (int i = 0; i < 40; i++) memset(p = mi_malloc(4 * MIB), 1, 4 * MIB);
   return is_without_huge_pages(p);
 }
+static long huge_pages_unused(void) {
+  char* p = NULL;
+  for (int i = 0; i < 40; i++) *(p = mi_malloc(4 * MIB)) = 1;
+  return is_without_huge_pages(p);
+}
+/* The program is small, the block is not. */
+static long huge_pages_one(void) { return is_without_huge_pages((char*)mi_malloc(40 * MIB) + 20 * MIB); }
 
 /* Bytes, in KiB, that a free and a collection have reset; negative: purged.  Memory from calloc is zero. */
 static long reset(void) {
@@ -221,6 +227,8 @@ static const struct {
     {"commits", commits},
     {"huge_pages_small", huge_pages_small},
     {"huge_pages_large", huge_pages_large},
+    {"huge_pages_unused", huge_pages_unused},
+    {"huge_pages_one", huge_pages_one},
     {"reset", reset},
     {"collected", collected},
     {"reclaimed_from_other", reclaimed_from_other},
@@ -268,6 +276,8 @@ static void allow_thp(void** state) {
   if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 || play("huge_pages_small", "") < 0) skip();
   assert_int_equal(play("huge_pages_small", ""), 1);
   assert_int_equal(play("huge_pages_large", ""), 0);
+  assert_int_equal(play("huge_pages_unused", ""), 1);
+  assert_int_equal(play("huge_pages_one", ""), 0);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ARENA_RESERVE=1GiB"), 0);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0"), 1);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0 MIMALLOC_ARENA_RESERVE=1GiB"), 1);

@@ -53,7 +53,7 @@ static int has_no_huge_pages(const char* p) {
 static int failures(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   printf("allow_thp %ld\n", mi_option_get(mi_option_allow_thp));
-  const size_t much = 200 * 1000 * 1000;
+  const size_t much = 40 * 1000 * 1000;
   printf("without huge pages: %d\n", has_no_huge_pages((char*)mi_malloc(much) + much / 2));
   volatile size_t size = 24;
   printf("alignment: %s\n", mi_malloc_aligned(size, size) == NULL ? "NULL" : "a block");

@@ -26,6 +26,8 @@ WRAPPED(os_commit)
 WRAPPED(os_purge)
 WRAPPED(os_reset)
 WRAPPED(os_no_huge_pages)
+WRAPPED(os_want_huge_pages)
+WRAPPED(os_populate)
 WRAPPED(os_now_ms)
 WRAPPED(os_random)
 WRAPPED(os_fork_word)
@@ -241,6 +243,16 @@ int WRAP(os_reset)(void* addr, size_t size) {
 void WRAP(os_no_huge_pages)(void* addr, size_t size) {
   require_pages(addr, size);
   if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_no_huge_pages)(addr, size);
+}
+
+void WRAP(os_want_huge_pages)(void* addr, size_t size) {
+  require_pages(addr, size);
+  if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_want_huge_pages)(addr, size);
+}
+
+void WRAP(os_populate)(void* addr, size_t size) {
+  require_pages(addr, size);
+  if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_populate)(addr, size);
 }
 
 uint64_t WRAP(os_random)(void) {

@@ -55,7 +55,8 @@ MUTANTS = {
         ("} while (!cas_weak_acq_rel(&page->thread_free, &word,"
          " with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE));",
          "} while (word == UINT64_MAX);"
-         "store_release(&page->thread_free, with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE);"),
+         "store_release(&page->thread_free,"
+         " with_state(word & ~REMOTE_LIST_MASK, REMOTE_NORMAL) + REMOTE_VERSION_ONE);"),
     ]),
     "claim-slices-without-cas": (SEGMENT, "slices", "slices-contend slices-keep slices-claim-dirty", [
         ("if (cas_weak_acq_rel(word, &free, free & ~bit_range(first, run.count))) return first;",

@@ -82,6 +82,14 @@ void os_no_huge_pages(void* addr, size_t size) {
   UNUSED(addr), UNUSED(size);
 }
 
+void os_want_huge_pages(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
+}
+
+void os_populate(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
+}
+
 int os_map_huge(void* addr, size_t size, unsigned shift) {
   UNUSED(addr), UNUSED(size), UNUSED(shift);
   return ENOMEM;
@@ -123,6 +131,11 @@ void os_keep_stderr(void) {}
 void os_return_to_stderr(void) {}
 
 size_t os_process_rss(void) {
+  return 0;
+}
+
+size_t os_resident(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
   return 0;
 }
 

@@ -57,6 +57,7 @@ static size_t pages_looked_at(size_t full_pages) {
   assert_int_equal(pipe(fds), 0);
   const pid_t child = fork();
   if (child == 0) {
+    mi_option_set(mi_option_page_full_retain, -1); /* none is given up */
     fill_pages(full_pages);
     for (int i = 0; i < WORKING; i++) working[i] = mi_malloc(SIZE);
     must(own_part()->full.count >= full_pages - 1);
