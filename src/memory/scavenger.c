@@ -37,7 +37,7 @@ atomic_u32_t scavenger_state = SCAVENGER_NONE;
 atomic_u32_t scavenger_hinted;
 static atomic_word_t job;
 
-static uint32_t current(void) { return scavenger_state_of(load_relaxed(&scavenger_state)); }
+static uint32_t state_now(void) { return scavenger_state_of(load_relaxed(&scavenger_state)); }
 
 /* `state` in the generation that the word has. */
 static uint32_t word_for(uint32_t state) {
@@ -71,7 +71,7 @@ static unsigned tick(unsigned rounds, long delay) {
 static void* scavenge(void* unused) {
   unsigned rounds = 0;
   os_thread_name("mi-scavenger");
-  while (current() != SCAVENGER_OFF) {
+  while (state_now() != SCAVENGER_OFF) {
     const long delay = purge_delay();
     if (delay < 0) {
       os_futex_wait(&scavenger_state, word_for(SCAVENGER_AWAKE), NEVER_PURGE_SLEEP_MS);
@@ -79,7 +79,7 @@ static void* scavenge(void* unused) {
     }
     if (rounds == 0 && !is_any_dirty()) sleep_until_dirty();
     const unsigned ticks = rounds > 0 ? PERIOD_TICKS : 1;
-    for (unsigned i = 0; i < ticks && current() != SCAVENGER_OFF; i++)
+    for (unsigned i = 0; i < ticks && state_now() != SCAVENGER_OFF; i++)
       rounds = tick(rounds, delay);
     purge_period();
   }
@@ -105,7 +105,7 @@ void scavenger_wake(void) {
 void scavenger_start(void) {
   scavenger_after_fork();
   uint32_t none = word_for(SCAVENGER_NONE);
-  if (current() != SCAVENGER_NONE) return;
+  if (state_now() != SCAVENGER_NONE) return;
   if (purge_delay() < 0 || !option_enabled(mi_option_scavenger)) return;
   if (!cas_strong_acq_rel(&scavenger_state, &none, word_for(SCAVENGER_AWAKE))) return;
   purge_set_mode(PURGE_BACKGROUND); /* before the thread, which takes it back when it ends */
