@@ -171,8 +171,9 @@ static inline bool is_live_remote(const page_t* page, const block_t* block, size
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
   if (TRACKED || tag <= TAG_ABANDONED || (tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
+  block_t* const block = (block_t*)p;
   const size_t offset = (size_t)((char*)p - page_start(page));
-  if (unlikely(!is_live_remote(page, p, offset) || !remote_push(page, p, offset))) return false;
+  if (unlikely(!is_live_remote(page, block, offset) || !remote_push(page, block, offset))) return false;
   scavenger_hint();
   return true;
 }
