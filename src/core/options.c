@@ -84,7 +84,9 @@ static const option_info_t table[] = {
     OPTION(page_cross_thread_max_reclaim, 4, UNIT_NUMBER, NULL,
            "with so many pages of a class a thread takes none of others over by a free, -1: no limit", NULL),
     OPTION(allow_thp, !MI_NO_THP, UNIT_NUMBER, NULL,
-           "transparent huge pages; 0: none, 1: beyond the first 64 MiB, 2: and no purges below 2 MiB", NULL),
+           "transparent huge pages; 0: none, 1: beyond 8 MiB, where memory is well used, 2: and no purges "
+           "below 2 MiB",
+           NULL),
     OPTION(arena_purge_min_size, 0, UNIT_KIB, "minimal_purge_size",
            "shorter runs of free memory are not purged, unless asked for; up to 4 MiB", NULL),
     OPTION(arena_max_object_size, 2 * 1024 * 1024, UNIT_KIB, NULL, "largest block in an arena",
