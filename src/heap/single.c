@@ -94,5 +94,7 @@ bool single_move(page_t* page, page_t* to) {
                  (void*)page_start(to));
   /* A kernel that cannot is not asked again. */
   add_relaxed(&moves, error == 0 ? 1u : error == EINVAL ? (uint32_t)MOVES_MAX : 0u);
+  /* A block that grows need not be used to its end. */
+  if (error == 0) os_no_huge_pages(page_start(to), page_slice_count(to) * SLICE_SIZE);
   return error == 0;
 }

@@ -143,7 +143,6 @@ static bool commit_range(size_t first, size_t end) {
     fresh += bit_count(p.bits & ~before);
   }
   figure_add(&memory_counters.committed, (uint64_t)fresh * SLICE_SIZE);
-  memory_choose_page_size(first, end);
   return true;
 }
 
@@ -239,10 +238,12 @@ static size_t claim_somewhere(home_t* home, size_t count, size_t alignment) {
 
 /* ---- committing ---- */
 
+typedef enum use_e { USE_FRESH, USE_GROWTH /* a block grows: perhaps it is not used to its end */ } use_t;
+
 /* Make claimed slices usable, and their neighbours with them: COMMITTED is the one word that others than the
    claimer set, since it only says what is so, and committing is idempotent.  Where the program commits, it is
    asked for these slices only, and COMMITTED is the claimer's like the others. */
-static bool commit(size_t first, size_t end) {
+static bool commit(size_t first, size_t end, use_t use) {
   const arena_t* const arena = segment_arena(first / SEGMENT_SLICES);
   uint64_t missing = 0;
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
@@ -256,7 +257,9 @@ static bool commit(size_t first, size_t end) {
     return true;
   }
   const size_t group = end <= SMALL_PAGES_SLICES ? COMMIT_SLICES : SEGMENT_SLICES;
-  return commit_range(align_down(first, group), align_up(end, group)) || commit_range(first, end);
+  if (!commit_range(align_down(first, group), align_up(end, group))) return commit_range(first, end);
+  if (use == USE_FRESH) memory_choose_page_size(align_down(first, group), align_up(end, group));
+  return true;
 }
 
 /* ---- the interface ---- */
@@ -299,7 +302,7 @@ bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* cla
   if (count == 0 || count > WINDOW_SLICES || alignment > WINDOW_SLICES * SLICE_SIZE) return false;
   const size_t first = claim_somewhere(home, count, alignment);
   if (first == SLICE_NONE) return false;
-  if (!commit(first, first + count)) {
+  if (!commit(first, first + count, USE_FRESH)) {
     roll_back(first, first + count);
     return false;
   }
@@ -326,7 +329,7 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   grow_behind(first, first + more);
   if (!same_arena((first - 1) / SEGMENT_SLICES, first / SEGMENT_SLICES)) return false;
   if (!claim_exactly(first, first + more)) return false;
-  if (!commit(first, first + more)) {
+  if (!commit(first, first + more, USE_GROWTH)) {
     roll_back(first, first + more);
     return false;
   }
