@@ -157,7 +157,7 @@ static void work(size_t bound) {
     if (bytes <= bound) break;
     sleep_ms(1);
   }
-  while (!thread_try_busy(thread_self)) sleep_ms(1); /* held by the child's scavenger: it may be at the part */
+  while (!thread_try_busy(thread_self)) sleep_ms(1); /* held: the scavenger may be at the part */
   const bool is_valid = part_is_valid(thread_self->part);
   thread_not_busy(thread_self);
   CHECK(is_valid, "the part is damaged");
