@@ -71,14 +71,17 @@ static long huge_pages_small(void) {
 
 /* Beyond the first 8 MiB. */
 static long huge_pages_large(void) {
-  char* p = NULL;
-  for (int i = 0; i < 40; i++) memset(p = mi_malloc(4 * MIB), 1, 4 * MIB);
-  return is_without_huge_pages(p);
+  volatile char* p = NULL; /* or the compiler leaves the writing out */
+  for (int i = 0; i < 40; i++) {
+    p = mi_malloc(4 * MIB);
+    for (size_t k = 0; k < 4 * MIB; k += 1024) p[k] = 1;
+  }
+  return is_without_huge_pages((const char*)p);
 }
 static long huge_pages_unused(void) {
-  char* p = NULL;
+  volatile char* p = NULL;
   for (int i = 0; i < 40; i++) *(p = mi_malloc(4 * MIB)) = 1;
-  return is_without_huge_pages(p);
+  return is_without_huge_pages((const char*)p);
 }
 /* The program is small, the block is not. */
 static long huge_pages_one(void) { return is_without_huge_pages((char*)mi_malloc(40 * MIB) + 20 * MIB); }
