@@ -37,12 +37,22 @@ static void collect_part(heap_part_t* part, collect_t what) {
   check(part_is_valid(part));
 }
 
+static void collect_record(thread_t* record, collect_t what) {
+  thread_settle(record);
+  for (heap_part_t* part = record->parts; part != NULL; part = part->sibling) collect_part(part, what);
+}
+
 void alloc_collect(cadence_t cadence) {
   thread_t* const self = thread_enter();
   if (self == NULL) return;
-  thread_settle(self);
   const collect_t what = cadence == CADENCE_FORCED ? COLLECT_HOLES : COLLECT_PAGES;
-  for (heap_part_t* part = self->parts; part != NULL; part = part->sibling) collect_part(part, what);
+  collect_record(self, what);
+  /* What the thread allocated while it was busy, or held, lies in pages that it rarely comes to. */
+  for (thread_t* nested = self->nested; nested != NULL; nested = nested->nested) {
+    if (!thread_try_busy(nested)) continue;
+    collect_record(nested, what);
+    thread_not_busy(nested);
+  }
   if (cadence == CADENCE_FORCED) purge_all();
   else purge_due();
   thread_leave(self);

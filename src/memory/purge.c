@@ -26,7 +26,8 @@
 
 enum {
   VISIT_SLICES = 16,        /* 1 MiB */
-  BUDGET_SLICES = 24,       /* 1.5 MiB, or ... */
+  BUDGET_SLICES = 24,        /* 1.5 MiB, but no more than ... */
+  BUDGET_SMALL = 4,          /* ... this and half of what is claimed; or ... */
   BUDGET_CLAIMED_SHARE = 16, /* ... this part of the claimed memory */
   BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds to what is free, ... */
   BOOST_HOLES = 4096,       /* ... and to what is free inside nearly empty pages */
@@ -248,7 +249,8 @@ size_t purge_boost(void) { return load_relaxed(&state.boost); }
 static size_t budget(void) {
   const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;
   const size_t boost = min_size(load_relaxed(&state.boost), BOOST_SLICES);
-  return max_size(BUDGET_SLICES, claimed / BUDGET_CLAIMED_SHARE) + boost;
+  const size_t small = min_size(BUDGET_SLICES, BUDGET_SMALL + claimed / 2);
+  return max_size(small, claimed / BUDGET_CLAIMED_SHARE) + boost;
 }
 
 void purge_over_budget(size_t slices) {

@@ -9,7 +9,7 @@
      exits      it exits before it allocates, and a thread of the child does the rest.
    The argument:
      plain      nothing is delivered to the held threads, so nothing is lost, but a page being released when a
-                thread of the child came first, and one that a nested record keeps;
+                thread of the child came first;
      delivered  blocks of their full pages are: what the visitor has taken and not yet freed is lost;
      exit       and the other held thread exits under the hold: the visitor has to end its record, and the
                 lists of a page that it gives up are torn in between. */
@@ -151,7 +151,7 @@ static void work(size_t bound) {
     for (size_t i = 0; i < owners[o].count; i++) release(&owners[o], i);
   }
   size_t bytes = 0;
-  for (int i = 0; i < 3000; i++) { /* when the child's scavenger visits, only a nested record collects */
+  for (int i = 0; i < 50; i++) { /* when the child's scavenger visits, only a nested record collects */
     t_collect();
     bytes = memory_stats().claimed;
     if (bytes <= bound) break;
@@ -189,8 +189,7 @@ __attribute__((noreturn)) static void child(kind_t kind) {
     pthread_exit(NULL);
   }
   if (kind == SLEEPS) thread_join(thread_start(&allocate_for_a_while, NULL));
-  /* A page that was being released, and one that a nested record keeps from the time of a hold. */
-  work(may_be_lost + (kind == SLEEPS ? 128 * KIB : 0));
+  work(may_be_lost + (kind == SLEEPS ? 64 * KIB : 0));
   _exit(0);
 }
 
