@@ -56,11 +56,16 @@ ALWAYS_INLINE page_t* fast_page(uintptr_t offset) {
   return (page_t*)(load_folded(&window.table) + (offset >> SLICE_SHIFT) * TABLE_ENTRY_SIZE);
 }
 
-/* Is p the start of a block of an own page, and not already free? */
-ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
-  const uint64_t in_slice = (uint16_t)(uintptr_t)p;
+/* Is p, `offset` bytes behind its page's start, the start of a block, and not already free?  `bound` is the
+   page's: the owner reads it plainly. */
+ALWAYS_INLINE bool is_live_at(const page_t* page, const void* p, uint64_t offset, uint64_t bound) {
   return !FREE_CHECKS ||
-         (in_slice * page->reciprocal < page->bound && ((const block_t*)p)->mark != (uintptr_t)page);
+         (offset * page->reciprocal < bound && ((const block_t*)p)->mark != (uintptr_t)page);
+}
+
+/* The same of an own page, in its first slice. */
+ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
+  return is_live_at(page, p, (uint16_t)(uintptr_t)p, page->bound);
 }
 
 /* The page of a live block, if it is an own page and all is well; NULL says nothing. */

@@ -162,18 +162,15 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
   heap_free_remote(page, block);
 }
 
-static inline bool is_live_remote(const page_t* page, const block_t* block, size_t offset) {
-  return !FREE_CHECKS || (offset * page->reciprocal < __atomic_load_n(&page->bound, __ATOMIC_RELAXED) &&
-                          block->mark != (uintptr_t)page);
-}
-
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
-  if (TRACKED || tag <= TAG_ABANDONED || (tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
+  if (TRACKED || (tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
+  if ((tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
   block_t* const block = (block_t*)p;
   const size_t offset = (size_t)((char*)p - page_start(page));
-  if (unlikely(!is_live_remote(page, block, offset) || !remote_push(page, block, offset))) return false;
+  const uint64_t bound = __atomic_load_n(&page->bound, __ATOMIC_RELAXED);
+  if (unlikely(!is_live_at(page, p, offset, bound) || !remote_push(page, block, offset))) return false;
   scavenger_hint();
   return true;
 }
@@ -191,7 +188,7 @@ static NOINLINE void free_careful(void* p, page_t* page) {
       return;
     }
     tag = load_relaxed(&page->owner_tag);
-    if ((tag & ~(uintptr_t)CARE_MASK) != thread_tag && free_pushes(p, page, tag)) return;
+    if (free_pushes(p, page, tag)) return;
   }
   if (unlikely(thread_self == NULL)) thread_note_stranger();
   if (!free_is_valid(p, page, tag)) return;
@@ -202,9 +199,7 @@ static NOINLINE void free_careful(void* p, page_t* page) {
 }
 
 NOINLINE void free_slow(void* p, page_t* page) {
-  const uintptr_t tag = load_relaxed(&page->owner_tag);
-  const bool is_other = (tag & ~(uintptr_t)CARE_MASK) != thread_tag;
-  if (!is_other || unlikely(!free_pushes(p, page, tag))) free_careful(p, page);
+  if (unlikely(!free_pushes(p, page, load_relaxed(&page->owner_tag)))) free_careful(p, page);
 }
 
 COLD void free_outside(void* p) {

@@ -15,7 +15,7 @@
 
      empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
      queue --part_page_emptied--> retired in the queue (heap/retired.c) --a few cadences--> released
-     full --part_give_up (threads exist)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
+     full --part_give_up (there are too many)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
      abandoned --abandoned_claim--> queue of the claimer's part */
 #ifndef HEAP_HEAP_H
 #define HEAP_HEAP_H

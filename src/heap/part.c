@@ -62,7 +62,7 @@ void part_attach(heap_part_t* part, page_t* page) {
   page_watch(page);
 }
 
-/* Threads exist: a page that others empty should not have to wait for this one to come by. */
+/* A page that others empty should not have to wait for this thread to come by. */
 void part_give_up(heap_part_t* part, page_t* full) {
   queue_remove(&part->full, full);
   part_count(part, PART_GIVEN_UP);
@@ -88,7 +88,7 @@ void part_unfull(heap_part_t* part, page_t* page) {
 
 static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   claim_t claim;
-  if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, &claim)) return NULL;
+  if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, USE_WHOLE, &claim)) return NULL;
   page_t* const page = page_at(claim.slice);
   page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
   store_relaxed(&page->heap, (uintptr_t)part->heap);

@@ -16,6 +16,7 @@
 
 enum {
   MOVE_MIN = 4 * 1024 * 1024, /* below, a copy is cheaper than the change of page tables */
+  SPARE_SHARE = 8,            /* more than this part of a block behind its end is worth saving */
   MOVES_MAX = 4096,           /* each may split two mappings: an eighth of what Linux grants a process */
 };
 
@@ -33,7 +34,8 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   claim_t claim;
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
   const size_t slices = skip + div_up(bytes, SLICE_SIZE);
-  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), &claim)) return NULL;
+  const use_t use = slices * SLICE_SIZE - bytes > bytes / SPARE_SHARE ? USE_PART : USE_WHOLE;
+  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim)) return NULL;
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;

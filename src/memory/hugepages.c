@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Where to ask for transparent huge pages.  They cost a fraction of the faults, but memory where a program
-   touches only a part of each.  So no memory has them at first (window.c), the first 8 MiB never, and what is
-   committed behind that only if nearly all of what was claimed before is resident; nor a block that is far
-   larger than all that was there: it may be for spare use. */
+   touches only a part of each.  So no memory has them at first (window.c), the first 8 MiB never, and what
+   lies behind that only if nearly all of what was claimed below is resident; nor a block that does not need
+   all of its slices, or is far larger than all that was there: it may be for spare use.  The choice is made
+   anew when segments are used for the first time since all their memory was given back (slices.c). */
 #include "memory/hugepages.h"
 
 #include "base/bits.h"
@@ -16,8 +17,9 @@ enum {
   TRUST_BYTES = 64 * 1024 * 1024, /* a block is far larger when it takes more than that, and ... */
   TRUST_TIMES = 4,                /* ... than so many times what was claimed */
   LOOK_SEGMENTS = 16,             /* so many are looked at to know how well memory is used: ... */
-  WELL_USED_SHARE = 4,            /* all but this part of it should be resident, ... */
-  DOUBT_SLICES = 32, /* ... and 2 MiB: a big block of a small program has the benefit of the doubt */
+  WELL_USED_SHARE = 8,            /* all but this part of it should be resident, ... */
+  HUGE_PAGE_SLICES = 32,          /* 2 MiB */
+  DOUBT_SLICES = 32,              /* ... and so many: a big block of a small program may be well used */
 };
 
 /* Is nearly all of what was claimed in the segments below resident? */
@@ -31,10 +33,20 @@ static bool is_well_used(size_t segment) {
   return resident / SLICE_SIZE + DOUBT_SLICES >= slices - slices / WELL_USED_SHARE;
 }
 
-void memory_choose_page_size(size_t first, size_t end) {
-  const size_t start = max_size(first, SMALL_PAGES_SLICES);
+static bool is_for_huge_pages(size_t first, size_t end) {
   const size_t trusted = max_size(TRUST_BYTES, (size_t)load_relaxed(&memory_counters.claimed) * TRUST_TIMES);
-  if (start >= end || (end - start) * SLICE_SIZE > trusted || !option_enabled(mi_option_allow_thp)) return;
-  if (!is_well_used(first / SEGMENT_SLICES)) return;
-  os_want_huge_pages(window_address(start), (end - start) * SLICE_SIZE);
+  return (end - first) * SLICE_SIZE <= trusted && is_well_used(first / SEGMENT_SLICES);
+}
+
+void memory_choose_page_size(size_t first, size_t end, use_t use) {
+  const size_t from = max_size(align_down(first, SEGMENT_SLICES), SMALL_PAGES_SLICES);
+  const size_t to = align_up(end, SEGMENT_SLICES);
+  if (from >= to || !option_enabled(mi_option_allow_thp)) return;
+  size_t huge = from; /* its end */
+  if (use == USE_WHOLE && is_for_huge_pages(first, end)) {
+    /* Many small claims share the segment; what a big one leaves may stay unused. */
+    huge = end - first < HUGE_PAGE_SLICES ? to : max_size(from, align_down(end, HUGE_PAGE_SLICES));
+  }
+  if (huge > from) os_want_huge_pages(window_address(from), (huge - from) * SLICE_SIZE);
+  if (huge < to) os_no_huge_pages(window_address(huge), (to - huge) * SLICE_SIZE);
 }

@@ -25,14 +25,14 @@
 #include "os/os.h"
 
 enum {
-  VISIT_SLICES = 16,        /* 1 MiB */
+  VISIT_SLICES = 16,         /* 1 MiB */
   BUDGET_SLICES = 24,        /* 1.5 MiB, but no more than ... */
   BUDGET_SMALL = 4,          /* ... this and half of what is claimed; or ... */
   BUDGET_CLAIMED_SHARE = 16, /* ... this part of the claimed memory */
-  BOOST_SLICES = 1024,      /* 64 MiB: most that observed reuse adds to what is free, ... */
-  BOOST_HOLES = 4096,       /* ... and to what is free inside nearly empty pages */
-  BOOST_GAIN = 4,           /* slices added for each that was needed again */
-  SOON = 10,                /* purge delays within which a reuse counts as one */
+  BOOST_SLICES = 1024,       /* 64 MiB: most that observed reuse adds to what is free, ... */
+  BOOST_HOLES = 4096,        /* ... and to what is free inside nearly empty pages */
+  BOOST_GAIN = 4,            /* slices added for each that was needed again */
+  SOON = 10,                 /* purge delays within which a reuse counts as one */
 };
 
 /* Which dirty slices to purge: long runs with old ones, any long runs, or all. */
@@ -258,8 +258,9 @@ void purge_over_budget(size_t slices) {
   const size_t dirty = (size_t)load_relaxed(&memory_counters.dirty) / SLICE_SIZE;
   const size_t allowed = budget();
   if (dirty <= allowed) return;
-  /* At least a visit's worth, so that a burst of small releases costs few calls. */
-  purge_highest(PURGE_LONG, max_size(VISIT_SLICES, min_size(dirty - allowed, 2 * slices)));
+  /* At least a visit's worth, or half of what is allowed: a burst of small releases costs few calls. */
+  const size_t least = min_size(VISIT_SLICES, dirty - allowed / 2);
+  purge_highest(PURGE_LONG, max_size(least, min_size(dirty - allowed, 2 * slices)));
 }
 
 /* ---- age ---- */

@@ -16,7 +16,6 @@
 #include "core/options.h"
 #include "memory/arena.h"
 #include "memory/counters.h"
-#include "memory/hugepages.h"
 #include "memory/purge.h"
 #include "memory/scavenger.h"
 #include "memory/summary.h"
@@ -238,12 +237,10 @@ static size_t claim_somewhere(home_t* home, size_t count, size_t alignment) {
 
 /* ---- committing ---- */
 
-typedef enum use_e { USE_FRESH, USE_GROWTH /* a block grows: perhaps it is not used to its end */ } use_t;
-
 /* Make claimed slices usable, and their neighbours with them: COMMITTED is the one word that others than the
    claimer set, since it only says what is so, and committing is idempotent.  Where the program commits, it is
    asked for these slices only, and COMMITTED is the claimer's like the others. */
-static bool commit(size_t first, size_t end, use_t use) {
+static bool commit(size_t first, size_t end) {
   const arena_t* const arena = segment_arena(first / SEGMENT_SLICES);
   uint64_t missing = 0;
   for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
@@ -257,9 +254,7 @@ static bool commit(size_t first, size_t end, use_t use) {
     return true;
   }
   const size_t group = end <= SMALL_PAGES_SLICES ? COMMIT_SLICES : SEGMENT_SLICES;
-  if (!commit_range(align_down(first, group), align_up(end, group))) return commit_range(first, end);
-  if (use == USE_FRESH) memory_choose_page_size(align_down(first, group), align_up(end, group));
-  return true;
+  return commit_range(align_down(first, group), align_up(end, group)) || commit_range(first, end);
 }
 
 /* ---- the interface ---- */
@@ -268,6 +263,16 @@ static void count_claimed(size_t slices) {
   const uint64_t bytes = (uint64_t)slices * SLICE_SIZE;
   const uint64_t now = add_relaxed(&memory_counters.claimed, bytes) + bytes;
   figure_raise(&memory_counters.claimed_peak, now);
+}
+
+/* The first to use these segments since they had no memory chooses its kind. */
+static void choose_page_size(size_t first, size_t end, use_t use) {
+  for (piece_t p = piece_first(first, end); p.bits != 0; p = piece_next(p)) {
+    if ((load_relaxed(segment_word(p.segment, WORD_FREE)) | p.bits) != ALL_SLICES) return;
+    if (segment_dirty(p.segment) != 0) return;
+    if ((segment_flags(p.segment) & (ARENA_PINNED | ARENA_OUTSIDE)) != 0) return;
+  }
+  memory_choose_page_size(first, end, use);
 }
 
 /* Claimed and committed: read what the slices are, and clear it. */
@@ -294,18 +299,19 @@ static void take(size_t first, size_t end, claim_t* claim) {
 
 bool slices_claim(size_t count, size_t alignment, claim_t* claim) {
   static home_t anywhere;
-  return slices_claim_for(&anywhere, count, alignment, claim);
+  return slices_claim_for(&anywhere, count, alignment, USE_WHOLE, claim);
 }
 
-bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* claim) {
+bool slices_claim_for(home_t* home, size_t count, size_t alignment, use_t use, claim_t* claim) {
   check(is_power_of_two(alignment));
   if (count == 0 || count > WINDOW_SLICES || alignment > WINDOW_SLICES * SLICE_SIZE) return false;
   const size_t first = claim_somewhere(home, count, alignment);
   if (first == SLICE_NONE) return false;
-  if (!commit(first, first + count, USE_FRESH)) {
+  if (!commit(first, first + count)) {
     roll_back(first, first + count);
     return false;
   }
+  choose_page_size(first, first + count, use);
   take(first, first + count, claim);
   return true;
 }
@@ -329,10 +335,11 @@ bool slices_extend(size_t slice, size_t count, size_t more, claim_t* claim) {
   grow_behind(first, first + more);
   if (!same_arena((first - 1) / SEGMENT_SLICES, first / SEGMENT_SLICES)) return false;
   if (!claim_exactly(first, first + more)) return false;
-  if (!commit(first, first + more, USE_GROWTH)) {
+  if (!commit(first, first + more)) {
     roll_back(first, first + more);
     return false;
   }
+  choose_page_size(first, first + more, USE_PART); /* a block that grows: perhaps not used to its end */
   take(first, first + more, claim);
   return true;
 }

@@ -3,6 +3,7 @@
 #ifndef MEMORY_SLICES_H
 #define MEMORY_SLICES_H
 
+#include "memory/hugepages.h"
 #include "memory/segment.h"
 
 typedef struct claim_s {
@@ -22,7 +23,7 @@ typedef struct home_s {
 /* Claim adjacent slices, readable and writable, the first at a multiple of alignment (bytes, a power of two).
    Prefers slices whose memory is still there, then the lowest address; grows the window when nothing fits.
    False: out of memory. */
-bool slices_claim_for(home_t* home, size_t count, size_t alignment, claim_t* claim);
+bool slices_claim_for(home_t* home, size_t count, size_t alignment, use_t use, claim_t* claim);
 bool slices_claim(size_t count, size_t alignment, claim_t* claim); /* for nobody in particular */
 
 /* Place exactly so many new segments, claimed and as no arena; what else had to be placed is released. */

@@ -170,7 +170,7 @@ static int place(uintptr_t from, size_t first, size_t count) {
   error = map_rows(from, first, count);
   if (error != 0 && is_placed(from)) os_unmap(address, size);
   if (error == 0) track_root(address, size);
-  if (error == 0) os_no_huge_pages(address, size); /* until memory/slices.c knows better */
+  if (error == 0) os_no_huge_pages(address, size); /* until somebody claims it: memory/slices.c */
   return error;
 }
 

@@ -61,8 +61,8 @@ static void link_blocks(page_t* page, block_t* first, block_t* last) {
   block_set_mark(page, last);
 }
 
-/* Fresh memory where every OS page will be written by the links.  Behind the window's first part huge pages
-   save the faults. */
+/* Fresh memory where every OS page will be written by the links.  Behind the window's first part memory may
+   have huge pages. */
 static void prepare(const page_t* page, const block_t* first, const block_t* last) {
   const size_t os_page = os_page_size();
   const uintptr_t start = align_up((uintptr_t)first, os_page);

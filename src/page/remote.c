@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See remote.h for the word, its states and edges.
 
-   Orders.  Every CAS here is acq_rel and pairs with the others on the same word:
+   Orders.  Every CAS here and in remote_push is acq_rel at least and pairs with the others on the same word:
      release  by a pusher: its writes to the block (and the program's last ones) come before the owner's
    reuse; by an abandoning owner: all its writes to the page come before the claimer's reads acquire  by the
    taker of the list, by the claimer, and by a pusher (it reads page->part after DELAYED)
@@ -26,7 +26,7 @@ static uint64_t with_state(uint64_t word, remote_state_t state) {
 }
 
 static uint64_t with_count(uint64_t word, uint32_t count) {
-  return (word & ~(UINT64_C(0xFFFF) << REMOTE_COUNT_SHIFT)) | ((uint64_t)count << REMOTE_COUNT_SHIFT);
+  return (word & ~REMOTE_COUNT_MASK) | ((uint64_t)count << REMOTE_COUNT_SHIFT);
 }
 
 /* An abandoned page is worth allocating from when this part of its blocks is free. */

@@ -48,15 +48,20 @@ typedef enum remote_verdict_e {
 enum { REMOTE_HEAD_BITS = 20, REMOTE_COUNT_SHIFT = 30, REMOTE_STATE_SHIFT = 46, REMOTE_VERSION_SHIFT = 48 };
 #define REMOTE_HEAD_MASK ((UINT64_C(1) << REMOTE_HEAD_BITS) - 1)
 #define REMOTE_COUNT_ONE (UINT64_C(1) << REMOTE_COUNT_SHIFT)
-#define REMOTE_LIST_MASK (REMOTE_HEAD_MASK | (UINT64_C(0xFFFF) << REMOTE_COUNT_SHIFT))
+#define REMOTE_COUNT_MASK (UINT64_C(0xFFFF) << REMOTE_COUNT_SHIFT)
+#define REMOTE_LIST_MASK (REMOTE_HEAD_MASK | REMOTE_COUNT_MASK)
 #define REMOTE_STATE_MASK (UINT64_C(3) << REMOTE_STATE_SHIFT)
 #define REMOTE_VERSION_ONE (UINT64_C(1) << REMOTE_VERSION_SHIFT)
 #define REMOTE_PUSH_ELSEWHERE ((uint64_t)(REMOTE_DELAYED & REMOTE_ABANDONED) << REMOTE_STATE_SHIFT)
 
 _Static_assert(((REMOTE_NORMAL | REMOTE_DELAYING) & REMOTE_DELAYED & REMOTE_ABANDONED) == 0, "one bit tells");
 
-static inline remote_state_t remote_state(uint64_t word) { return (remote_state_t)((word >> 46) & 3); }
-static inline uint32_t remote_count(uint64_t word) { return (uint32_t)((word >> 30) & 0xFFFF); }
+static inline remote_state_t remote_state(uint64_t word) {
+  return (remote_state_t)((word & REMOTE_STATE_MASK) >> REMOTE_STATE_SHIFT);
+}
+static inline uint32_t remote_count(uint64_t word) {
+  return (uint32_t)((word & REMOTE_COUNT_MASK) >> REMOTE_COUNT_SHIFT);
+}
 
 /* Live blocks of a page, as far as it knows: what lies on a delayed list counts.  The owner changes `used`
    with plain stores while others ask; a number that is a moment old is what they want. */

@@ -69,19 +69,43 @@ static long huge_pages_small(void) {
   return is_without_huge_pages(mi_malloc(1));
 }
 
-/* Beyond the first 8 MiB. */
-static long huge_pages_large(void) {
+/* Blocks that are used, up to far beyond the first 8 MiB; the last one. */
+static const char* used_blocks(void) {
   volatile char* p = NULL; /* or the compiler leaves the writing out */
   for (int i = 0; i < 40; i++) {
     p = mi_malloc(4 * MIB);
     for (size_t k = 0; k < 4 * MIB; k += 1024) p[k] = 1;
   }
-  return is_without_huge_pages((const char*)p);
+  return (const char*)p;
 }
+static long huge_pages_large(void) { return is_without_huge_pages(used_blocks()); }
 static long huge_pages_unused(void) {
   volatile char* p = NULL;
   for (int i = 0; i < 40; i++) *(p = mi_malloc(4 * MIB)) = 1;
   return is_without_huge_pages((const char*)p);
+}
+/* A block that needs 3 MiB of a segment of 4: what is left has none. */
+static long huge_pages_tail(void) {
+  used_blocks();
+  const char* const p = mi_malloc(3 * MIB);
+  if (is_without_huge_pages(p + MIB) != 0) exit(3);
+  return is_without_huge_pages(p + 5 * MIB / 2);
+}
+/* Blocks that leave a third of their slices unused: more than fit where huge pages are anyway, or never. */
+static char* loose[200];
+static long huge_pages_loose(void) {
+  used_blocks();
+  for (int i = 0; i < 200; i++) loose[i] = mi_malloc(90000);
+  return is_without_huge_pages(loose[199]);
+}
+/* The memory of loose blocks after it has been given back. */
+static long huge_pages_anew(void) {
+  if (huge_pages_loose() != 1) exit(3);
+  for (int i = 0; i < 200; i++) mi_free(loose[i]);
+  mi_collect(true);
+  const char* const p = mi_malloc(4 * MIB);
+  if (p > loose[199]) exit(4);
+  return is_without_huge_pages(p);
 }
 /* The program is small, the block is not. */
 static long huge_pages_one(void) { return is_without_huge_pages((char*)mi_malloc(40 * MIB) + 20 * MIB); }
@@ -229,6 +253,9 @@ static const struct {
     {"reserved", reserved},
     {"commits", commits},
     {"huge_pages_small", huge_pages_small},
+    {"huge_pages_tail", huge_pages_tail},
+    {"huge_pages_loose", huge_pages_loose},
+    {"huge_pages_anew", huge_pages_anew},
     {"huge_pages_large", huge_pages_large},
     {"huge_pages_unused", huge_pages_unused},
     {"huge_pages_one", huge_pages_one},
@@ -281,6 +308,9 @@ static void allow_thp(void** state) {
   assert_int_equal(play("huge_pages_large", ""), 0);
   assert_int_equal(play("huge_pages_unused", ""), 1);
   assert_int_equal(play("huge_pages_one", ""), 0);
+  assert_int_equal(play("huge_pages_tail", ""), 1);
+  assert_int_equal(play("huge_pages_loose", ""), 1);
+  assert_int_equal(play("huge_pages_anew", ""), 0);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ARENA_RESERVE=1GiB"), 0);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0"), 1);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0 MIMALLOC_ARENA_RESERVE=1GiB"), 1);

@@ -6,7 +6,7 @@
    (MIMALLOC_PURGE_DELAY is N: 0 at once, -1 never, anything else within twice that). */
 #include "stress/support.h"
 
-enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB, BURST_LIMIT = 5 * MIB };
+enum { SLOTS = 4096, STORM_THREADS = 4, IDLE_LIMIT = 20 * MIB, BURST_LIMIT = 4 * MIB };
 
 static _Atomic(void*) slots[SLOTS];
 

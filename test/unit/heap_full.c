@@ -282,6 +282,25 @@ static void collect_releases_every_empty_page(void** unused) {
   in_child(collect_body);
 }
 
+/* While the thread is busy (or held) a slow path allocates with a nested record, from pages of its own. */
+static void nested_body(void) {
+  mi_free(mi_malloc(SIZE));
+  must(thread_try_busy(thread_self));
+  void* const block = mi_malloc(3000);
+  thread_not_busy(thread_self);
+  page_t* const page = page_of(block);
+  must(thread_self->nested != NULL && load_relaxed(&page->owner_tag) == thread_self->nested->tag);
+  mi_free(block);
+  must(page_of(block) == page && page->used == 1);
+  mi_collect(true);
+  must(page_of(block) == NULL);
+}
+
+static void collect_reaches_nested_records(void** unused) {
+  UNUSED(unused);
+  in_child(nested_body);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(many_full_pages_cost_what_few_cost),
@@ -292,6 +311,7 @@ int main(void) {
       cmocka_unit_test(retired_pages_are_bounded_by_bytes),
       cmocka_unit_test(a_page_that_is_emptied_again_stays),
       cmocka_unit_test(collect_releases_every_empty_page),
+      cmocka_unit_test(collect_reaches_nested_records),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,6 +298,7 @@ static void ages(void) {
   void* const p = mmap(NULL, 20 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   double_stop_clock();
   mi_option_set(mi_option_purge_delay, 100);
+  must(mi_malloc(4 * MiB) != NULL); /* the budget is 1.5 MiB then */
   must(mi_reserve_os_memory_ex(16 * MiB, false, false, true, &arena[0]) == 0);
   must(mi_manage_os_memory_ex(p, 20 * MiB, true, false, true, -1, true, &arena[1]));
   for (int i = 0; i < 2; i++) {

@@ -17,6 +17,12 @@ static void start(long delay) {
   mi_option_set(mi_option_purge_delay, delay);
 }
 
+/* With this much claimed the budget is 1.5 MiB. */
+static void start_big(long delay) {
+  start(delay);
+  must(claim_and_stamp(SEGMENT_SLICES, SEGMENT_SIZE, 1).count == SEGMENT_SLICES);
+}
+
 static size_t dirty(void) {
   return memory_stats().dirty;
 }
@@ -32,7 +38,7 @@ static size_t resident(size_t slice, size_t count) {
 }
 
 static void age_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   const claim_t a = claim_and_stamp(16, SLICE_SIZE, 1);
   const claim_t b = claim_and_stamp(4, SLICE_SIZE, 2);
   slices_release(a.slice, 16);
@@ -63,7 +69,7 @@ static void age_body(void) {
 
 /* Memory in steady use is never purged by age, however old the process. */
 static void steady_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   for (int i = 0; i < 1000; i++) {
     const claim_t claim = claim_and_stamp(10, SLICE_SIZE, 1);
     double_advance_clock(DELAY * 2 / 3);
@@ -93,7 +99,7 @@ static void never_body(void) {
 
 /* Locked memory: neither purged nor zero, and not tried again; then it is claimed like any other. */
 static void locked_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   const claim_t claim = claim_and_stamp(10, SLICE_SIZE, 0x77);
   must(mlock(window_address(claim.slice), 10 * SLICE_SIZE) == 0);
   slices_release(claim.slice, 10);
@@ -152,9 +158,22 @@ static void loop_body(void) {
   must(dirty() <= KEPT + MiB);
 }
 
+/* A small program keeps less: 256 KiB and half of what it has claimed. */
+static void small_body(void) {
+  start(DELAY);
+  const claim_t kept = claim_and_stamp(8, SLICE_SIZE, 1);
+  const claim_t a = claim_and_stamp(8, SLICE_SIZE, 1);
+  const claim_t b = claim_and_stamp(4, SLICE_SIZE, 1);
+  slices_release(a.slice, 8); /* 4 + (8 + 4) / 2 may stay */
+  must(kept.slice < a.slice && a.slice < b.slice);
+  must(dirty() == 8 * SLICE_SIZE && double_calls(CALL_PURGE) == 0);
+  slices_release(b.slice, 4); /* 4 + 8 / 2: the highest go, down to half of that */
+  must(dirty() == 4 * SLICE_SIZE && resident(a.slice, 4) == 8 && resident(a.slice + 4, 8) == 0);
+}
+
 /* Purging by budget takes the highest addresses, the last to be claimed again. */
 static void highest_first_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   const claim_t claim = claim_and_stamp(64 * 4, SLICE_SIZE, 1);
   slices_release(claim.slice, 64 * 4);
   must(resident(claim.slice, 24) == 48 && resident(claim.slice + 24, 232) == 0);
@@ -162,7 +181,7 @@ static void highest_first_body(void) {
 
 /* purge_decommits 0: the system is told that it may take the memory, which is then not known to be zero. */
 static void reset_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   mi_option_set(mi_option_purge_decommits, 0);
   const claim_t claim = claim_and_stamp(8, SLICE_SIZE, 1);
   slices_release(claim.slice, 8);
@@ -234,7 +253,7 @@ static void long_runs_over_budget_body(void) {
 }
 
 static void big_at_once_body(void) {
-  start(DELAY);
+  start_big(DELAY);
   mi_option_set(mi_option_arena_purge_immediate_size, 16 * 64);
   const claim_t big = claim_and_stamp(16, SLICE_SIZE, 1);
   const claim_t small = claim_and_stamp(15, SLICE_SIZE, 1);
@@ -316,6 +335,7 @@ static void buffer_in_a_loop(void** unused) {
 }
 static void highest_goes_first(void** unused) {
   UNUSED(unused);
+  in_child(small_body);
   in_child(highest_first_body);
 }
 
