@@ -3,7 +3,9 @@
    touches only a part of each.  So no memory has them at first (window.c), the first 8 MiB never, and what
    lies behind that only if nearly all of what was claimed below is resident; nor a block that does not need
    all of its slices, or is far larger than all that was there: it may be for spare use.  The choice is made
-   anew when segments are used for the first time since all their memory was given back (slices.c). */
+   anew when segments are used for the first time since all their memory was given back (slices.c).  Where
+   only a part was, there are no more: the kernel would make the rest whole again, by itself, in an idle
+   program. */
 #include "memory/hugepages.h"
 
 #include "base/bits.h"
@@ -19,7 +21,7 @@ enum {
   LOOK_SEGMENTS = 16,             /* so many are looked at to know how well memory is used: ... */
   WELL_USED_SHARE = 8,            /* all but this part of it should be resident, ... */
   HUGE_PAGE_SLICES = 32,          /* 2 MiB */
-  DOUBT_SLICES = 32,              /* ... and so many: a big block of a small program may be well used */
+  DOUBT_SLICES = 32,              /* ... or so many: a big block of a small program may be well used */
 };
 
 /* Is nearly all of what was claimed in the segments below resident? */
@@ -30,7 +32,7 @@ static bool is_well_used(size_t segment) {
     resident += os_resident(window_address(s * SEGMENT_SLICES), SEGMENT_SIZE);
     slices += bit_count(~load_relaxed(segment_word(s, WORD_FREE)) | segment_dirty(s));
   }
-  return resident / SLICE_SIZE + DOUBT_SLICES >= slices - slices / WELL_USED_SHARE;
+  return resident / SLICE_SIZE + max_size(DOUBT_SLICES, slices / WELL_USED_SHARE) >= slices;
 }
 
 static bool is_for_huge_pages(size_t first, size_t end) {
@@ -47,6 +49,16 @@ void memory_choose_page_size(size_t first, size_t end, use_t use) {
     /* Many small claims share the segment; what a big one leaves may stay unused. */
     huge = end - first < HUGE_PAGE_SLICES ? to : max_size(from, align_down(end, HUGE_PAGE_SLICES));
   }
+  for (size_t s = from; s < huge; s += SEGMENT_SLICES) {
+    store_relaxed(segment_word(s / SEGMENT_SLICES, WORD_HUGE), UINT64_C(1));
+  }
   if (huge > from) os_want_huge_pages(window_address(from), (huge - from) * SLICE_SIZE);
   if (huge < to) os_no_huge_pages(window_address(huge), (to - huge) * SLICE_SIZE);
+}
+
+void memory_no_more_huge_pages(size_t segment) {
+  atomic_u64_t* const word = segment_word(segment, WORD_HUGE);
+  if (load_relaxed(word) == 0) return;
+  store_relaxed(word, UINT64_C(0)); /* a hint: two that do it at once do no harm */
+  os_no_huge_pages(window_address(segment * SEGMENT_SLICES), SEGMENT_SIZE);
 }

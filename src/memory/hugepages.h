@@ -11,4 +11,7 @@ typedef enum use_e { USE_WHOLE, USE_PART } use_t;
    pages for those segments, or not. */
 void memory_choose_page_size(size_t first, size_t end, use_t use);
 
+/* A part of the segment's memory is about to be given back. */
+void memory_no_more_huge_pages(size_t segment);
+
 #endif

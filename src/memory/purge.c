@@ -21,6 +21,7 @@
 #include "core/options.h"
 #include "memory/arena.h"
 #include "memory/counters.h"
+#include "memory/hugepages.h"
 #include "memory/summary.h"
 #include "os/os.h"
 
@@ -90,9 +91,30 @@ segment_word_t purge_young_word(void) {
 
 /* ---- one purge ---- */
 
+/* The runs of the set that hold one of the seeds, which are in it. */
+static uint64_t runs_around(uint64_t seeds, uint64_t set) {
+  for (uint64_t before = 0; seeds != before;) {
+    before = seeds;
+    seeds |= (seeds << 1 | seeds >> 1) & set;
+  }
+  return seeds;
+}
+
+/* Claim the free slices beside these that nobody has had yet: a huge page may have made them resident, too.
+ */
+static uint64_t claim_fresh(size_t segment, uint64_t bits) {
+  if (segment * SEGMENT_SLICES < SMALL_PAGES_SLICES || segment_arena(segment) != NULL) return 0;
+  const uint64_t used = segment_dirty(segment) | load_relaxed(segment_word(segment, WORD_PURGED));
+  const uint64_t fresh = load_relaxed(segment_word(segment, WORD_FREE)) & ~used;
+  const uint64_t beside = runs_around(bits, bits | fresh) & ~bits;
+  return beside != 0 && segment_claim_bits(segment, beside) ? beside : 0;
+}
+
 /* Slices claimed by this thread: give their memory back and free them. */
-static void purge_and_release(size_t segment, uint64_t bits, size_t count) {
+static void purge_and_release(size_t segment, uint64_t used, size_t count) {
+  const uint64_t bits = used | claim_fresh(segment, used);
   const size_t dirty = bit_count(segment_dirty(segment) & bits);
+  memory_no_more_huge_pages(segment);
   const purged_t result = arena_purge(segment_arena(segment), segment, bits);
   counter_subtract(&memory_counters.dirty, (uint64_t)dirty * SLICE_SIZE);
   segment_clear(segment, WORD_DIRTY_EVEN, bits);
@@ -101,7 +123,7 @@ static void purge_and_release(size_t segment, uint64_t bits, size_t count) {
     counter_add(result == PURGED_RESET ? &memory_counters.reset : &memory_counters.purged,
                 (uint64_t)count * SLICE_SIZE);
     if (result == PURGED_ZERO) segment_set(segment, WORD_ZERO, bits);
-    segment_set(segment, WORD_PURGED, bits);
+    segment_set(segment, WORD_PURGED, used);
     store_relaxed(segment_word(segment, WORD_PURGE_TIME), os_now_ms());
   }
   segment_release(segment, bits);
@@ -122,15 +144,6 @@ static uint64_t long_runs(uint64_t set, unsigned level) {
   uint64_t runs = bit_runs(set, 1u << level);
   for (unsigned k = 0; k < level; k++) runs |= runs << (1u << k);
   return runs;
-}
-
-/* The runs of the set that hold one of the seeds, which are in it. */
-static uint64_t runs_around(uint64_t seeds, uint64_t set) {
-  for (uint64_t before = 0; seeds != before;) {
-    before = seeds;
-    seeds |= (seeds << 1 | seeds >> 1) & set;
-  }
-  return seeds;
 }
 
 static uint64_t purgeable(size_t segment, purge_what_t what) {

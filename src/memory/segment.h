@@ -27,6 +27,7 @@ typedef enum segment_word_e {
   WORD_PURGE_TIME, /* no set: os_now_ms() of the segment's last purge */
   WORD_PLACED,     /* belongs to an extent: all bits or none */
   WORD_ARENA,      /* no set: address of the segment's arena_t, 0: it has none (memory/arena.h) */
+  WORD_HUGE,       /* no set: 1: huge pages were asked for (memory/hugepages.h) */
   WORD_STARTS,     /* first slice of a page; set and cleared by the page's owner */
   SEGMENT_WORDS
 } segment_word_t;

@@ -2,6 +2,7 @@
 /* Making holes: what is free inside a page goes back to the OS (holes.h). */
 #include "memory/arena.h"
 #include "memory/counters.h"
+#include "memory/hugepages.h"
 #include "memory/purge.h"
 #include "page/holes.h"
 
@@ -80,6 +81,7 @@ size_t page_make_holes(page_t* page) {
   check(page_is_valid(page));
   purge_note_holes(page_slice(page), page->slices);
   const size_t count = os_page_count(page, shift);
+  memory_no_more_huge_pages(page_slice(page) / SEGMENT_SLICES);
   for (size_t i = 0, first; i < count; i++) {
     for (first = i; i < count && is_fresh(&fresh, i); i++) continue;
     if (i > first) bytes += drop_memory(page, first, i, shift);
