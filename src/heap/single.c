@@ -35,7 +35,8 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
   const size_t slices = skip + div_up(bytes, SLICE_SIZE);
   const use_t use = slices * SLICE_SIZE - bytes > bytes / SPARE_SHARE ? USE_PART : USE_WHOLE;
-  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim)) return NULL;
+  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim))
+    return NULL;
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;
