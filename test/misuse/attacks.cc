@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What attackers and bugs do to an allocator, each in a process of its own: `attacks NAME` ends by itself with
-   0 when nothing stopped it, and with 3 when the attack was prevented: what it was after was not there.
+/* What attackers and bugs do to an allocator, each in a process of its own: `attacks NAME` ends by itself
+   with 0 when nothing stopped it, and with 3 when the attack was prevented: what it was after was not there.
    Without a name it prints all names.  Which build stops what is in attacks.py. */
 #include <cstdint>
 #include <cstdio>
@@ -125,7 +125,9 @@ void unmapped_pointer() {
   munmap(p, 65536);
   put(opaque(p));
 }
-void never_handed_out() { put(reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(neighbour(3000)) | 0xffff) + 1 - 3072)); }
+void never_handed_out() {
+  put(reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(neighbour(3000)) | 0xffff) + 1 - 3072));
+}
 void realloc_inside() { opaque(realloc(neighbour(200) + 16, 300)); }
 
 /* ---- overflow ---- */
@@ -269,25 +271,77 @@ struct attack_t {
 };
 #define ATTACK(name) {#name, name}
 const attack_t attacks[] = {
-    ATTACK(double_8), ATTACK(double_100), ATTACK(double_1000), ATTACK(double_10000), ATTACK(double_100000),
-    ATTACK(double_10000000), ATTACK(double_delayed), ATTACK(double_elsewhere), ATTACK(double_both_elsewhere),
-    ATTACK(double_by_realloc), ATTACK(double_after_realloc), ATTACK(double_aligned), ATTACK(double_overwritten),
-    ATTACK(double_empty), ATTACK(inside_small), ATTACK(inside_odd), ATTACK(inside_large), ATTACK(before_small),
-    ATTACK(stack_pointer), ATTACK(static_pointer), ATTACK(small_number), ATTACK(unmapped_pointer),
-    ATTACK(never_handed_out), ATTACK(realloc_inside), ATTACK(overflow_1_of_24), ATTACK(overflow_1_of_20),
-    ATTACK(overflow_1_of_100), ATTACK(overflow_8_of_1000), ATTACK(overflow_1_of_5000),
-    ATTACK(overflow_16_of_20000), ATTACK(overflow_1_of_100000), ATTACK(overflow_200_of_100),
-    ATTACK(overflow_zero_byte), ATTACK(overflow_then_realloc), ATTACK(overflow_neighbour_freed),
-    ATTACK(underflow_1_of_24), ATTACK(underflow_1_of_100), ATTACK(underflow_8_of_1000),
-    ATTACK(underflow_16_of_3000), ATTACK(underflow_100_of_500), ATTACK(write_freed_link),
-    ATTACK(write_freed_second_word), ATTACK(write_freed_middle), ATTACK(write_freed_end),
-    ATTACK(write_freed_large), ATTACK(read_freed), ATTACK(reuse_at_once), ATTACK(read_empty),
-    ATTACK(write_empty), ATTACK(write_empty_calloc), ATTACK(write_empty_realloc), ATTACK(write_empty_new),
-    ATTACK(sized_wrong), ATTACK(sized_aligned_wrong), ATTACK(delete_size_wrong), ATTACK(delete_array_size_wrong),
-    ATTACK(delete_alignment_wrong), ATTACK(delete_malloc), ATTACK(delete_array_malloc), ATTACK(free_new),
-    ATTACK(free_new_array), ATTACK(delete_array), ATTACK(delete_array_object), ATTACK(usable_freed),
-    ATTACK(usable_inside), ATTACK(usable_stack), ATTACK(usable_number), ATTACK(secret_small),
-    ATTACK(secret_medium), ATTACK(secret_large), ATTACK(calloc_is_zero),
+    ATTACK(double_8),
+    ATTACK(double_100),
+    ATTACK(double_1000),
+    ATTACK(double_10000),
+    ATTACK(double_100000),
+    ATTACK(double_10000000),
+    ATTACK(double_delayed),
+    ATTACK(double_elsewhere),
+    ATTACK(double_both_elsewhere),
+    ATTACK(double_by_realloc),
+    ATTACK(double_after_realloc),
+    ATTACK(double_aligned),
+    ATTACK(double_overwritten),
+    ATTACK(double_empty),
+    ATTACK(inside_small),
+    ATTACK(inside_odd),
+    ATTACK(inside_large),
+    ATTACK(before_small),
+    ATTACK(stack_pointer),
+    ATTACK(static_pointer),
+    ATTACK(small_number),
+    ATTACK(unmapped_pointer),
+    ATTACK(never_handed_out),
+    ATTACK(realloc_inside),
+    ATTACK(overflow_1_of_24),
+    ATTACK(overflow_1_of_20),
+    ATTACK(overflow_1_of_100),
+    ATTACK(overflow_8_of_1000),
+    ATTACK(overflow_1_of_5000),
+    ATTACK(overflow_16_of_20000),
+    ATTACK(overflow_1_of_100000),
+    ATTACK(overflow_200_of_100),
+    ATTACK(overflow_zero_byte),
+    ATTACK(overflow_then_realloc),
+    ATTACK(overflow_neighbour_freed),
+    ATTACK(underflow_1_of_24),
+    ATTACK(underflow_1_of_100),
+    ATTACK(underflow_8_of_1000),
+    ATTACK(underflow_16_of_3000),
+    ATTACK(underflow_100_of_500),
+    ATTACK(write_freed_link),
+    ATTACK(write_freed_second_word),
+    ATTACK(write_freed_middle),
+    ATTACK(write_freed_end),
+    ATTACK(write_freed_large),
+    ATTACK(read_freed),
+    ATTACK(reuse_at_once),
+    ATTACK(read_empty),
+    ATTACK(write_empty),
+    ATTACK(write_empty_calloc),
+    ATTACK(write_empty_realloc),
+    ATTACK(write_empty_new),
+    ATTACK(sized_wrong),
+    ATTACK(sized_aligned_wrong),
+    ATTACK(delete_size_wrong),
+    ATTACK(delete_array_size_wrong),
+    ATTACK(delete_alignment_wrong),
+    ATTACK(delete_malloc),
+    ATTACK(delete_array_malloc),
+    ATTACK(free_new),
+    ATTACK(free_new_array),
+    ATTACK(delete_array),
+    ATTACK(delete_array_object),
+    ATTACK(usable_freed),
+    ATTACK(usable_inside),
+    ATTACK(usable_stack),
+    ATTACK(usable_number),
+    ATTACK(secret_small),
+    ATTACK(secret_medium),
+    ATTACK(secret_large),
+    ATTACK(calloc_is_zero),
 };
 
 } // namespace
