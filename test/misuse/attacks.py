@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """attacks.py PROGRAM NAME=LIBRARY...: run every attack on each library, preloaded, and print what became of it.
 
-stopped     the process ended with one line that begins with `mimalloc: error:`
+stopped     the process ended with one line that begins with `mimalloc: error:` (Debug: or names an invariant)
 faulted     it ended by a fault, at the access itself
 prevented   it found that what it was after is not there
 -           nothing: the attack went through
@@ -43,7 +43,7 @@ def run(program, name, library):
         return "- hangs"
     lines = done.stderr.splitlines()
     if done.returncode == -signal.SIGABRT:
-        ours = len(lines) == 1 and lines[0].startswith("mimalloc: error: ")
+        ours = len(lines) == 1 and re.match("mimalloc: (error|internal invariant)", lines[0])
         return "stopped" if ours or "mimalloc" not in os.path.basename(library or "") else "aborted: %r" % done.stderr
     return {0: "-", 3: "prevented", -signal.SIGSEGV: "faulted", -signal.SIGBUS: "faulted"}.get(
         done.returncode, "status %d: %r" % (done.returncode, done.stderr))
