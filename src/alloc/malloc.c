@@ -159,39 +159,42 @@ NOINLINE void* alloc_generic(request_t request) {
   return NULL;
 }
 
-/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB. */
-static block_t* take_on_hand(size_t size) {
+/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB; and the
+ * page. */
+static block_t* take_on_hand(size_t size, page_t** page) {
   if (SECURE || size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
   heap_part_t* const part = thread_part;
   thread_t* const self = thread_self;
   if (self == NULL || part == &part_empty || !thread_try_busy(self)) return NULL;
-  page_t* const page = part->current[bin_of(size)];
-  block_t* const block = page != NULL && page->free != NULL ? page_pop(page) : NULL;
+  *page = part->current[bin_of(size)];
+  block_t* const block = *page != NULL && (*page)->free != NULL ? page_pop(*page) : NULL;
   thread_not_busy(self);
   return block;
 }
 
 static void* sealed_on_hand(request_t request) {
   const size_t size = request.size - 1; /* 0: far too large */
-  block_t* const block = size < MEDIUM_BLOCK_MAX ? take_on_hand(request.size + SEAL_SIZE) : NULL;
+  page_t* page;
+  block_t* const block = size < MEDIUM_BLOCK_MAX ? take_on_hand(request.size + SEAL_SIZE, &page) : NULL;
   if (block == NULL) return alloc_generic(request);
-  page_t* const page = page_of(block);
   request.size += SEAL_SIZE;
   return sealed_block(page, block, &request, fresh_memory(page));
 }
 
 NOINLINE void* alloc_slow(size_t size) {
   if (SECURE) return sealed_on_hand((request_t){.size = size});
-  block_t* const block = take_on_hand(size);
+  page_t* page;
+  block_t* const block = take_on_hand(size, &page);
   if (likely(block != NULL)) return block;
   return alloc_generic((request_t){.size = size});
 }
 
 NOINLINE void* alloc_slow_zero(size_t size) {
   if (SECURE) return sealed_on_hand((request_t){.size = size, .memory = MEMORY_ZERO});
-  block_t* const block = take_on_hand(size);
+  page_t* page;
+  block_t* const block = take_on_hand(size, &page);
   if (block == NULL) return alloc_generic((request_t){.size = size, .memory = MEMORY_ZERO});
-  zero_block(page_of(block), block);
+  zero_block(page, block);
   return block;
 }
 

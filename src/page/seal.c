@@ -61,9 +61,7 @@ void seal_change(const page_t* page, void* p, seal_t seal) {
 }
 
 static bool holds_only(const char* p, size_t size, char value) {
-  size_t i = 0;
-  while (i < size && p[i] == value) i++;
-  return i == size;
+  return size == 0 || (p[0] == value && memcmp(p, p + 1, size - 1) == 0);
 }
 
 void seal_put(page_t* page, void* p, seal_t seal) {
