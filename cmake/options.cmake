@@ -21,6 +21,8 @@ option(MI_XMALLOC "Abort with a message when memory runs out or a size is too la
 option(MI_SHOW_ERRORS "Print messages about failed requests unless MIMALLOC_SHOW_ERRORS says otherwise" OFF)
 option(MI_NO_THP "Use no transparent huge pages unless MIMALLOC_ALLOW_THP says otherwise" OFF)
 option(MI_FREE_CHECKS "Detect double and invalid frees on the fast path" ON)
+set(MI_SECURE OFF CACHE STRING "Sealed blocks, encoded links, mixed order (ON); and all that is freed is wiped (FULL)")
+option(MI_SECURE_FULL "The same as MI_SECURE=FULL" OFF)
 option(MI_LOCAL_DYNAMIC_TLS "Need no static thread-local storage: slower, for late dlopen" OFF)
 
 # Finding errors
@@ -67,12 +69,12 @@ endforeach()
 
 # ---- what asks for something that is not there ----
 
-foreach(name SECURE SECURE_FULL GUARDED PADDING)
-  if(MI_${name})
-    message(FATAL_ERROR "MI_${name}: there is no such build of this library yet. "
-      "The ordinary one detects double and invalid frees; see doc/building.md.")
-  endif()
-endforeach()
+if(MI_GUARDED)
+  message(FATAL_ERROR "MI_GUARDED: there is no such build of this library yet; see MI_SECURE in doc/building.md.")
+endif()
+if(MI_PADDING)
+  message(FATAL_ERROR "MI_PADDING: it is a part of MI_SECURE; see doc/building.md.")
+endif()
 
 # mi_without_effect(reason name...): say so when the user sets one of them
 function(mi_without_effect reason)
@@ -104,7 +106,7 @@ if(MI_LIBC_MUSL)
 endif()
 
 # Whoever misspells an option should hear of it: what nobody has declared has no type in the cache.
-set(known ${elsewhere} ${always} MI_SECURE MI_SECURE_FULL MI_GUARDED MI_PADDING MI_USE_CXX MI_OPT_SIMD MI_LIBC_MUSL
+set(known ${elsewhere} ${always} MI_GUARDED MI_PADDING MI_USE_CXX MI_OPT_SIMD MI_LIBC_MUSL
   MI_FREE_IS_CHECKED MI_CHECK_FULL)
 get_cmake_property(cached CACHE_VARIABLES)
 list(FILTER cached INCLUDE REGEX "^MI_")
@@ -130,8 +132,24 @@ else()
   set(MI_DEBUG_LEVEL 0)
 endif()
 
+if(MI_SECURE_FULL OR "${MI_SECURE}" MATCHES "^(FULL|full|2)$")
+  set(MI_SECURE_LEVEL 2)
+elseif(MI_SECURE)
+  set(MI_SECURE_LEVEL 1)
+else()
+  set(MI_SECURE_LEVEL 0)
+endif()
+
 # The library's name tells what it was built for.
 set(MI_LIBRARY_NAME mimalloc)
+if(MI_SECURE_LEVEL EQUAL 1)
+  string(APPEND MI_LIBRARY_NAME -secure)
+elseif(MI_SECURE_LEVEL EQUAL 2)
+  string(APPEND MI_LIBRARY_NAME -secure-full)
+endif()
+if(MI_SECURE_LEVEL AND (MI_TRACK_VALGRIND OR MI_TRACK_ASAN))
+  message(FATAL_ERROR "MI_SECURE and MI_TRACK_...: choose one, each needs the block's end for itself")
+endif()
 set(MI_PROGRAM_OPTIONS "") # what programs must be compiled and linked with
 if(MI_TRACK_VALGRIND)
   include(CheckIncludeFile)
@@ -169,3 +187,4 @@ function(mi_switches result)
 endfunction()
 mi_switches(MI_SWITCHES MI_XMALLOC MI_SHOW_ERRORS MI_NO_THP MI_FREE_CHECKS MI_LOCAL_DYNAMIC_TLS
   MI_TRACK_VALGRIND MI_TRACK_ASAN)
+list(APPEND MI_SWITCHES MI_SECURE=${MI_SECURE_LEVEL})

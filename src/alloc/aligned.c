@@ -7,7 +7,7 @@
 
 static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
   /* The class of a multiple of the alignment is one itself.  Size 0 takes the long way. */
-  const bool small = !TRACKED && ((size - 1) | alignment) < SMALL_BLOCK_MAX && offset <= ALLOC_SIZE_MAX;
+  const bool small = !WATCHED && ((size - 1) | alignment) < SMALL_BLOCK_MAX && offset <= ALLOC_SIZE_MAX;
   if (likely(small && is_power_of_two(alignment) && (offset & (alignment - 1)) == 0)) {
     const size_t rounded = align_up(size, alignment);
     return memory == MEMORY_ZERO ? zalloc_fast(rounded) : malloc_fast(rounded);
@@ -86,7 +86,7 @@ EXPORT void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_
 }
 
 EXPORT size_t mi_good_size(size_t size) {
-  if (TRACKED) return size;
+  if (WATCHED) return size;
   if (size <= MEDIUM_BLOCK_MAX) return bin_size(bin_of(size));
   if (size > ((size_t)1 << WINDOW_SHIFT)) return size; /* no block can be so large */
   return align_up(size, os_page_size());

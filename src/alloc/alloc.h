@@ -8,6 +8,7 @@
 #define ALLOC_ALLOC_H
 
 #include "mimalloc.h"
+#include "page/seal.h"
 #include "thread/thread.h"
 
 /* What an entry wants.  alignment 0 (or up to 16): natural; offset: (p + offset) is what shall be aligned. */
@@ -45,6 +46,11 @@ NOINLINE void* alloc_slow(size_t size);
 NOINLINE void* alloc_slow_zero(size_t size);
 NOINLINE void free_slow(void* p, page_t* page);
 COLD void free_outside(void* p);
+
+/* Secure builds: is the block what the caller says?  SIZE_MAX, 0 and KIND_ANY say nothing. */
+bool free_is_as_asked(void* p, size_t size, size_t alignment, block_kind_t kind);
+void free_parked(void); /* fully secure builds: end the delay of what has been freed */
+void* block_of_kind(void* p, block_kind_t kind); /* p may be NULL */
 NOINLINE void free_emptied(page_t* page);
 
 /* NULL with errno ENOMEM and the hook told EOVERFLOW. */
@@ -62,6 +68,11 @@ static inline size_t* block_tail(const page_t* page, const void* p) {
 
 /* Bytes of the block that p starts; the block has been looked up. */
 static inline size_t block_usable_size(const page_t* page, const void* p) {
+  if (SECURE) {
+    seal_t seal = {0};
+    seal_read(page, p, &seal);
+    return seal.size;
+  }
   if (!TRACKED) return page_usable_size(page);
   track_pause();
   const size_t size = *block_tail(page, p);

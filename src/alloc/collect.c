@@ -43,6 +43,7 @@ static void collect_record(thread_t* record, collect_t what) {
 }
 
 void alloc_collect(cadence_t cadence) {
+  if (SECURE_FULL && cadence == CADENCE_FORCED) free_parked();
   thread_t* const self = thread_enter();
   if (self == NULL) return;
   const collect_t what = cadence == CADENCE_FORCED ? COLLECT_HOLES : COLLECT_PAGES;

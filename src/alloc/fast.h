@@ -71,7 +71,7 @@ ALWAYS_INLINE bool is_live(const page_t* page, const void* p) {
 /* The page of a live block, if it is an own page and all is well; NULL says nothing. */
 ALWAYS_INLINE page_t* own_page(const void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
-  if (TRACKED || unlikely(offset >= load_folded(&window.limit))) return NULL;
+  if (WATCHED || unlikely(offset >= load_folded(&window.limit))) return NULL;
   page_t* page = fast_page(offset);
   IN_REGISTER(page);
   return likely(load_folded(&page->owner_tag) == thread_tag && is_live(page, p)) ? page : NULL;
@@ -96,7 +96,7 @@ ALWAYS_INLINE void free_fast(void* p) {
   }
   page_t* page = fast_page(offset);
   IN_REGISTER(page);
-  if (TRACKED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
+  if (WATCHED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
     free_slow(p, page);
     return;
   }
@@ -112,6 +112,11 @@ ALWAYS_INLINE void free_fast(void* p) {
   /* `used` last: then the page may be empty, and gone (heap/idle.c) */
   atomic_signal_fence(memory_order_release);
   if (unlikely(--page->used == 0)) free_emptied(page);
+}
+
+/* A free that says what it believes of the block. */
+ALWAYS_INLINE void free_as(void* p, size_t size, size_t alignment, block_kind_t kind) {
+  if (!SECURE || free_is_as_asked(p, size, alignment, kind)) free_fast(p);
 }
 
 #endif

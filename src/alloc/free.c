@@ -5,6 +5,7 @@
 
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
+#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/purge.h"
@@ -24,11 +25,12 @@ static COLD void report_bad_start(const char* verb, const void* p, const page_t*
   const size_t offset = (size_t)((const char*)p - start);
   if (page->slices == 0) {
     report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
-                  verb, p, (const void*)(start + page->stride), page_usable_size(page));
+                  verb, p, (const void*)(start + page->stride), page_usable_size(page) - SEAL_SIZE);
     return;
   }
   report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
-                verb, p, (const void*)(start + offset - offset % page->stride), page_usable_size(page));
+                verb, p, (const void*)(start + offset - offset % page->stride),
+                page_usable_size(page) - SEAL_SIZE);
 }
 
 static COLD void report_unallocated(const char* verb, const void* p) {
@@ -68,7 +70,7 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
   if (tag == TAG_SINGLE) {
     if (p == page_start(page) + page->stride) return true;
     report_bad_start("free", p, page);
-  } else if (!FREE_CHECKS) {
+  } else if (!START_CHECKS) {
     return true;
   } else if (!page_is_block(page, p)) {
     report_bad_start("free", p, page);
@@ -78,6 +80,33 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
     report_double_free(p, page);
   } else {
     return true;
+  }
+  return false;
+}
+
+/* Secure builds: may it be freed, resized, measured? */
+static bool seal_is_good(const char* verb, const void* p, const page_t* page, seal_verdict_t verdict) {
+  const size_t size = page_usable_size(page) - SEAL_SIZE;
+  switch (verdict) {
+    case SEAL_GOOD: return true;
+    case SEAL_FREED:
+      report_misuse(EAGAIN, "%s of %p (a block of %zu bytes): it was freed before (double free?)", verb, p,
+                    size);
+      break;
+    case SEAL_BROKEN:
+      report_misuse(EFAULT, "%s of %p: the block of at most %zu bytes was overrun, its end is overwritten",
+                    verb, p, size);
+      break;
+    case SEAL_OVERRUN:
+      report_misuse(EFAULT, "%s of %p: the block was overrun: bytes behind its %zu are overwritten", verb, p,
+                    block_usable_size(page, p));
+      break;
+    case SEAL_BEFORE:
+      report_misuse(EFAULT,
+                    "%s of %p: the bytes before the block are overwritten (an underflow, or its neighbour "
+                    "was overrun)",
+                    verb, p);
+      break;
   }
   return false;
 }
@@ -164,7 +193,7 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
 
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
-  if (TRACKED || (tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
+  if (WATCHED || (tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
   if ((tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
   block_t* const block = (block_t*)p;
@@ -179,6 +208,16 @@ static void free_big(void* p, page_t* page) {
   if (!single_free(page)) report_unallocated("free", p);
 }
 
+static void free_now(void* p, page_t* page, uintptr_t tag) {
+  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
+  else if (tag == TAG_SINGLE) free_big(p, page);
+  else free_other(p, page, tag);
+}
+
+/* Fully secure builds: what is freed takes the place of what was freed some time ago, and that is free. */
+enum { PARKED = 256 };
+static atomic_word_t parked[PARKED];
+
 static NOINLINE void free_careful(void* p, page_t* page) {
   uintptr_t tag = load_relaxed(&page->owner_tag);
   if (unlikely(tag == 0)) {
@@ -192,10 +231,23 @@ static NOINLINE void free_careful(void* p, page_t* page) {
   }
   if (unlikely(thread_self == NULL)) thread_note_stranger();
   if (!free_is_valid(p, page, tag)) return;
+  if (SECURE && !seal_is_good("free", p, page, seal_break(page, p))) return;
+  if (SECURE_FULL && page->slices != 0 && page->stride <= SMALL_BLOCK_MAX) {
+    p = (void*)exchange_acq_rel(&parked[seal_chance(p) % PARKED], (uintptr_t)p);
+    if (p == NULL) return;
+    if (((block_t*)p)->next != NULL) page_is_corrupt(p); /* it was wiped */
+    page = page_of(p);
+    tag = load_relaxed(&page->owner_tag);
+  }
   if (TRACKED) track_free(p, page_usable_size(page));
-  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
-  else if (tag == TAG_SINGLE) free_big(p, page);
-  else free_other(p, page, tag);
+  free_now(p, page, tag);
+}
+
+void free_parked(void) {
+  for (size_t i = 0; i < PARKED; i++) {
+    void* const p = (void*)exchange_acq_rel(&parked[i], 0);
+    if (p != NULL) free_now(p, page_of(p), load_relaxed(&page_of(p)->owner_tag));
+  }
 }
 
 NOINLINE void free_slow(void* p, page_t* page) {
@@ -204,6 +256,10 @@ NOINLINE void free_slow(void* p, page_t* page) {
 
 COLD void free_outside(void* p) {
   if (p == NULL) return;
+  if (SECURE && zone_holds(p)) {
+    zone_free(p);
+    return;
+  }
   if (window_slice_of(p) != SLICE_NONE) { /* the program's own memory, an arena by mi_manage_memory */
     free_slow(p, page_at(window_slice_number(p)));
     return;
@@ -215,6 +271,10 @@ COLD void free_outside(void* p) {
 
 /* ---- looking up a block that is to be resized or measured ---- */
 
+static bool block_is_start(const page_t* page, const void* p) {
+  return page->slices == 0 ? p == page_start(page) + page->stride : page_is_block(page, p);
+}
+
 ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
   if (!window_knows(p)) return BLOCK_FOREIGN;
   page_t* const page = page_of(p);
@@ -223,8 +283,7 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     report_unallocated(verb, p);
     return BLOCK_BAD;
   }
-  const bool start = page->slices == 0 ? p == page_start(page) + page->stride : page_is_block(page, p);
-  if (!start) {
+  if (!block_is_start(page, p)) {
     report_bad_start(verb, p, page);
     return BLOCK_BAD;
   }
@@ -237,7 +296,29 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
                   page_usable_size(page));
     return BLOCK_BAD;
   }
+  seal_t seal;
+  if (SECURE && !seal_is_good(verb, p, page, seal_read(page, p, &seal))) return BLOCK_BAD;
   return BLOCK_OURS;
+}
+
+/* What is wrong with it the free itself will say. */
+bool free_is_as_asked(void* p, size_t size, size_t alignment, block_kind_t kind) {
+  static const char* const names[] = {"malloc", "new", "new[]"};
+  page_t* const page = window_knows(p) ? page_of(p) : NULL;
+  seal_t seal = {0};
+  if (page == NULL || !block_is_start(page, p) || seal_read(page, p, &seal) != SEAL_GOOD) return true;
+  if (size != SIZE_MAX && size != seal.size) {
+    report_misuse(EINVAL, "free of %p as %zu bytes: the block has %zu", p, size, seal.size);
+  } else if (alignment != 0 && max_size(alignment, 16) != max_size((size_t)1 << seal.alignment_shift, 16)) {
+    report_misuse(EINVAL, "free of %p as aligned to %zu: it was allocated for %zu", p, alignment,
+                  (size_t)1 << seal.alignment_shift);
+  } else if (SECURE_FULL && kind != KIND_ANY && kind != seal.kind) {
+    report_misuse(EINVAL, "free of %p by the counterpart of %s: it comes from %s", p, names[kind],
+                  names[seal.kind]);
+  } else {
+    return true;
+  }
+  return false;
 }
 
 /* ---- entries ---- */
@@ -250,24 +331,24 @@ EXPORT void mi_free_small_local(void* p) { free_fast(p); }
 EXPORT void mi_free_small_local_nonnull(void* p) { free_fast(p); }
 
 EXPORT void mi_free_size(void* p, size_t size) {
-  UNUSED(size);
-  free_fast(p);
+  free_as(p, size, 0, KIND_ANY);
 }
 
 EXPORT void mi_free_size_aligned(void* p, size_t size, size_t alignment) {
-  UNUSED(size);
-  UNUSED(alignment);
-  free_fast(p);
+  free_as(p, size, alignment, KIND_ANY);
 }
 
 EXPORT void mi_free_aligned(void* p, size_t alignment) {
-  UNUSED(alignment);
-  free_fast(p);
+  free_as(p, SIZE_MAX, alignment, KIND_ANY);
 }
 
 EXPORT size_t mi_usable_size(const void* p) {
   page_t* page;
   if (p == NULL) return 0;
+  if (SECURE && zone_holds(p)) {
+    zone_is_live("usable_size", p);
+    return 0;
+  }
   switch (block_lookup(p, "usable_size", &page)) {
     case BLOCK_OURS: return block_usable_size(page, p);
     case BLOCK_FOREIGN: return foreign.usable_size(p);

@@ -8,6 +8,7 @@
 
 #include "alloc/fast.h"
 #include "alloc/resize.h"
+#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "memory/slices.h"
 #include "page/remote.h"
@@ -241,6 +242,7 @@ EXPORT void mi_heap_delete(mi_heap_t* heap) {
 
 void heap_destroy(heap_t* heap) {
   const int saved_errno = errno;
+  if (SECURE_FULL) free_parked();
   leave_default(heap);
   thread_t* const self = thread_enter();
   store_seq_cst(&heap->state, (uint32_t)HEAP_DESTROYED);
@@ -265,6 +267,7 @@ EXPORT void mi_heap_destroy(mi_heap_t* heap) {
 
 EXPORT mi_heap_t* mi_heap_of(const void* p) {
   page_t* const page = p != NULL ? page_of(p) : NULL;
+  if (SECURE && zone_holds(p)) return &heap_main;
   return page != NULL ? heap_of_page(page) : NULL;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "alloc/fast.h"
+#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/purge.h"
@@ -31,7 +32,7 @@ static unsigned request_bin(const request_t* request) {
 
 /* Tell the memory checker of a block, and have it zero if it shall be. */
 static void track_block(void* p, const page_t* page, const request_t* request) {
-  const size_t size = request->size - TRACK_TAIL;
+  const size_t size = request->size - BLOCK_TAIL;
   const bool zero = request->memory == MEMORY_ZERO;
   track_alloc(p, size, zero);
   if (zero) memset(p, 0, size);
@@ -39,6 +40,30 @@ static void track_block(void* p, const page_t* page, const request_t* request) {
   track_pause();
   *block_tail(page, p) = size;
   track_resume();
+}
+
+/* What a block of the page holds when it goes out: wiped blocks were looked at. */
+static zeroed_t fresh_memory(const page_t* page) {
+  return SECURE_FULL || (page->flags & PAGE_FRESH_ZERO) != 0 ? MEMORY_ZERO : MEMORY_UNKNOWN;
+}
+
+/* A block goes out, sealed; zero if it shall be, and is not. */
+static void* sealed_block(page_t* page, void* p, const request_t* request, zeroed_t memory) {
+  const unsigned shift = request->alignment > 1 ? bit_lowest(request->alignment) : 0;
+  const size_t size = request->size - BLOCK_TAIL;
+  if (page->slices != 0) ((block_t*)p)->next = NULL;
+  seal_put(page, p, (seal_t){size, shift, KIND_MALLOC});
+  if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, size);
+  return p;
+}
+
+void* block_of_kind(void* p, block_kind_t kind) {
+  page_t* const page = SECURE_FULL && p != NULL && !zone_holds(p) ? page_of(p) : NULL;
+  seal_t seal;
+  if (page == NULL || seal_read(page, p, &seal) != SEAL_GOOD) return p;
+  seal.kind = kind;
+  seal_change(page, p, seal);
+  return p;
 }
 
 static void* alloc_from_part(heap_part_t* part, const request_t* request) {
@@ -49,6 +74,7 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
     if (page == NULL) return NULL;
     char* const p = page_start(page) + page->stride;
     if (TRACKED) track_block(p, page, request);
+    else if (SECURE) sealed_block(page, p, request, memory);
     else if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
     return p;
   }
@@ -56,6 +82,7 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   if (page == NULL) return NULL;
   block_t* const block = page_pop(page);
   if (TRACKED) track_block(block, page, request);
+  else if (SECURE) sealed_block(page, block, request, fresh_memory(page));
   else if (request->memory == MEMORY_ZERO) zero_block(page, block);
   return block;
 }
@@ -98,10 +125,20 @@ static bool request_is_valid(const request_t* request) {
   return true;
 }
 
+/* Blocks of size 0 belong to the main heap; a thread that has none yet will use that. */
+static bool is_main(const heap_t* heap) {
+  const heap_t* const of = heap != NULL ? heap : thread_part->heap;
+  return of == NULL || of == &heap_main;
+}
+
 NOINLINE void* alloc_generic(request_t request) {
   const int saved_errno = errno;
   if (!request_is_valid(&request)) return NULL;
-  request.size += TRACK_TAIL;
+  if (SECURE && request.size == 0 && request.alignment <= 16 && is_main(request.heap)) {
+    void* const nothing = zone_alloc();
+    if (nothing != NULL) return nothing;
+  }
+  request.size += BLOCK_TAIL;
   thread_attach();
   thread_check_fork();
   thread_look_around();
@@ -117,33 +154,47 @@ NOINLINE void* alloc_generic(request_t request) {
   errno = saved_errno;
   if (p != NULL) return p;
   report_failure(ENOMEM, "out of memory: %zu bytes (alignment %zu) could not be allocated",
-                 request.size - TRACK_TAIL, request.alignment);
+                 request.size - BLOCK_TAIL, request.alignment);
   errno = ENOMEM;
   return NULL;
 }
 
-/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB. */
-static block_t* take_on_hand(size_t size) {
-  if (size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
+/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB; and the
+ * page. */
+static block_t* take_on_hand(size_t size, page_t** page) {
+  if (SECURE || size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
   heap_part_t* const part = thread_part;
   thread_t* const self = thread_self;
   if (self == NULL || part == &part_empty || !thread_try_busy(self)) return NULL;
-  page_t* const page = part->current[bin_of(size)];
-  block_t* const block = page != NULL && page->free != NULL ? page_pop(page) : NULL;
+  *page = part->current[bin_of(size)];
+  block_t* const block = *page != NULL && (*page)->free != NULL ? page_pop(*page) : NULL;
   thread_not_busy(self);
   return block;
 }
 
+static void* sealed_on_hand(request_t request) {
+  const size_t size = request.size - 1; /* 0: far too large */
+  page_t* page;
+  block_t* const block = size < MEDIUM_BLOCK_MAX ? take_on_hand(request.size + SEAL_SIZE, &page) : NULL;
+  if (block == NULL) return alloc_generic(request);
+  request.size += SEAL_SIZE;
+  return sealed_block(page, block, &request, fresh_memory(page));
+}
+
 NOINLINE void* alloc_slow(size_t size) {
-  block_t* const block = take_on_hand(size);
+  if (SECURE) return sealed_on_hand((request_t){.size = size});
+  page_t* page;
+  block_t* const block = take_on_hand(size, &page);
   if (likely(block != NULL)) return block;
   return alloc_generic((request_t){.size = size});
 }
 
 NOINLINE void* alloc_slow_zero(size_t size) {
-  block_t* const block = take_on_hand(size);
+  if (SECURE) return sealed_on_hand((request_t){.size = size, .memory = MEMORY_ZERO});
+  page_t* page;
+  block_t* const block = take_on_hand(size, &page);
   if (block == NULL) return alloc_generic((request_t){.size = size, .memory = MEMORY_ZERO});
-  zero_block(page_of(block), block);
+  zero_block(page, block);
   return block;
 }
 

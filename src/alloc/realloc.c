@@ -5,6 +5,7 @@
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
 #include "alloc/resize.h"
+#include "alloc/zone.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
   return request->alignment <= 1 || ((uintptr_t)p + request->offset) % request->alignment == 0;
@@ -13,23 +14,39 @@ static bool is_aligned_as(const void* p, const request_t* request) {
 /* Big blocks give their tail back, or take the free slices behind them. */
 static bool resize_single(page_t* page, const request_t* request) {
   if (page->slices != 0 || request->size <= MEDIUM_BLOCK_MAX) return false;
-  const size_t old = (size_t)page->single_size;
+  char* const start = page_start(page) + page->stride;
+  const size_t old = block_usable_size(page, start);
+  seal_t seal = {0};
+  if (SECURE) seal_read(page, start, &seal);
   thread_t* const self = thread_enter();
   if (self == NULL) return false;
-  const bool resized = single_resize(page, request->size);
+  const bool resized = single_resize(page, request->size + SEAL_SIZE);
   thread_leave(self);
   if (!resized) return false;
   if (request->memory == MEMORY_ZERO) { /* what was added, or the unused end of the last page */
     const size_t from = min_size(old, request->size);
-    memset(page_start(page) + page->stride + from, 0, (size_t)page->single_size - from);
+    memset(start + from, 0, (size_t)page->single_size - from);
   }
+  seal.size = request->size;
+  if (SECURE) seal_change(page, start, seal);
+  return true;
+}
+
+static bool reseal(page_t* page, void* p, const request_t* request) {
+  seal_t seal = {0};
+  seal_read(page, p, &seal);
+  const size_t before = seal.size;
+  seal.size = request->size;
+  seal_change(page, p, seal);
+  if (request->memory == MEMORY_ZERO && seal.size > before) memset((char*)p + before, 0, seal.size - before);
   return true;
 }
 
 static bool resize_in_place(void* p, page_t* page, const request_t* request) {
-  const size_t usable = block_usable_size(page, p);
+  const size_t usable = SECURE ? page_usable_size(page) - SEAL_SIZE : block_usable_size(page, p);
   if (TRACKED || request->size == 0 || !is_aligned_as(p, request)) return false;
-  if (request->size <= usable && request->size >= usable / 2) {
+  if (request->size <= usable && request->size >= usable / 2 && (!SECURE || page->slices != 0)) {
+    if (SECURE) return reseal(page, p, request);
     /* Zeroing reallocs rely on zeros behind the requested size. */
     if (request->memory == MEMORY_ZERO) memset((char*)p + request->size, 0, usable - request->size);
     return true;
@@ -54,7 +71,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
   request.memory = MEMORY_UNKNOWN;
   char* const q = is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
-  if (TRACKED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
+  if (WATCHED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);
   if (wanted == MEMORY_ZERO) memset(q + keep, 0, mi_usable_size(q) - keep);
   free_fast(p);
   return q;
@@ -63,6 +80,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
 void* resize(void* p, request_t request) {
   if (p == NULL) return is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (unlikely(request.size > ALLOC_SIZE_MAX)) return alloc_overflow("realloc", 1, request.size);
+  if (SECURE && zone_holds(p)) return zone_is_live("realloc", p) ? move_block(p, 0, request) : NULL;
   page_t* page = own_page(p);
   switch (page != NULL ? BLOCK_OURS : block_lookup(p, "realloc", &page)) {
     case BLOCK_OURS: break;

@@ -13,6 +13,9 @@
 #ifndef MI_FREE_CHECKS
 #define MI_FREE_CHECKS 1
 #endif
+#ifndef MI_SECURE
+#define MI_SECURE 0
+#endif
 /* What these five are for: doc/building.md. */
 #ifndef MI_SHOW_ERRORS
 #define MI_SHOW_ERRORS 0
@@ -37,8 +40,13 @@ enum {
   DEBUG_CHECKS = MI_DEBUG > 0, /* 1: invariants, at slow steps */
   DEBUG_STEPS = MI_DEBUG > 1,  /* 1: also at one in DEBUG_INTERVAL of the steps that fast paths take */
   DEBUG_INTERVAL = MI_DEBUG > 2 ? 1 : 64,
-  FREE_CHECKS = MI_FREE_CHECKS, /* 1: double-free mark and block-start test on the fast path of free */
-  STATISTICS = MI_STATISTICS,   /* 0, for bench/statistics alone: nothing is counted for statistics only */
+  SECURE = MI_SECURE > 0, /* 1: sealed blocks, encoded links, mixed order (page/seal.h); no fast paths */
+  SEAL_SIZE = SECURE ? 8 : 0,
+  SECURE_FULL = MI_SECURE > 1,               /* 1: what is freed is zero until it goes out again */
+  START_CHECKS = MI_FREE_CHECKS || SECURE, /* 1: free tells the start of a block from everything else */
+  FREE_CHECKS =
+      MI_FREE_CHECKS && !SECURE, /* 1: double-free mark and block-start test on the fast path of free */
+  STATISTICS = MI_STATISTICS,    /* 0, for bench/statistics alone: nothing is counted for statistics only */
 
   SLICE_SHIFT = 16,
   SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */

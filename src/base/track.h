@@ -3,7 +3,7 @@
    AddressSanitizer (MI_TRACK_ASAN).  Without either, nothing of this is left.
 
    In such a build the fast paths never find anything on hand, so that every block is handed out by
-   alloc_generic and taken back by free_slow: one place for each event.  A block is TRACK_TAIL longer than
+   alloc_generic and taken back by free_slow: one place for each event.  A block is BLOCK_TAIL longer than
    asked for.  The tail holds the size that was asked for, and is a zone that the program must not touch.
 
    The library itself reads and writes what is forbidden to the program: links, marks, tails.  It is not
@@ -14,7 +14,11 @@
 
 #include "base/config.h"
 
-enum { TRACKED = MI_TRACK_VALGRIND || MI_TRACK_ASAN, TRACK_TAIL = TRACKED ? 16 : 0 };
+enum {
+  TRACKED = MI_TRACK_VALGRIND || MI_TRACK_ASAN,
+  WATCHED = TRACKED || SECURE,                  /* 1: no fast paths */
+  BLOCK_TAIL = TRACKED ? 16 : SEAL_SIZE, /* bytes that a block is longer than asked for */
+};
 
 #if MI_TRACK_VALGRIND
 #include <valgrind/memcheck.h>
@@ -29,11 +33,11 @@ static inline uintptr_t track_known(uintptr_t value) {
 #define track_root(p, size) ((void)(p), (void)(size)) /* memcheck looks into all memory for pointers */
 static inline void track_forbid(void* p, size_t size) { (void)VALGRIND_MAKE_MEM_NOACCESS(p, size); }
 static inline void track_alloc(void* p, size_t size, int zero) {
-  VALGRIND_MALLOCLIKE_BLOCK(p, size, TRACK_TAIL, zero);
+  VALGRIND_MALLOCLIKE_BLOCK(p, size, BLOCK_TAIL, zero);
 }
 static inline void track_free(void* p, size_t size) {
   (void)size; /* memcheck knows it */
-  VALGRIND_FREELIKE_BLOCK(p, TRACK_TAIL);
+  VALGRIND_FREELIKE_BLOCK(p, BLOCK_TAIL);
 }
 #else
 #if MI_TRACK_ASAN

@@ -11,11 +11,7 @@
 
 #include <string.h>
 
-/* What may be resident: of huge pages all. */
-static size_t kept_bytes(const page_t* page) {
-  return page_slice(page) < SMALL_PAGES_SLICES ? page_capacity(page) * page->stride
-                                               : page->slices * SLICE_SIZE;
-}
+static size_t kept_bytes(const page_t* page) { return page_capacity(page) * page->stride; }
 
 static void take_off(retired_t* retired, unsigned index) {
   page_t* const page = retired->kept[index].page;

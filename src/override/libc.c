@@ -44,7 +44,8 @@ EXPORT void* calloc(size_t count, size_t size) {
 }
 
 EXPORT void free(void* p) {
-  free_fast(p);
+  if (SECURE_FULL) free_as(p, SIZE_MAX, 0, KIND_MALLOC);
+  else free_fast(p);
 }
 
 EXPORT void* realloc(void* p, size_t size) {
@@ -67,14 +68,11 @@ EXPORT size_t malloc_usable_size(void* p) {
 /* ---- C23: the caller knows size and alignment ---- */
 
 EXPORT void free_sized(void* p, size_t size) {
-  UNUSED(size);
-  free_fast(p);
+  free_as(p, size, 0, KIND_ANY);
 }
 
 EXPORT void free_aligned_sized(void* p, size_t alignment, size_t size) {
-  UNUSED(alignment);
-  UNUSED(size);
-  free_fast(p);
+  free_as(p, size, alignment, KIND_ANY);
 }
 
 /* ---- aligned ---- */

@@ -2,68 +2,38 @@
 /* The replaceable operators of C++17 under their mangled names, in C: the library needs no C++ runtime, and
    reaches the program's by weak references (alloc/new.h).  size_t is m, std::nothrow_t const&
    RKSt9nothrow_t, std::align_val_t St11align_val_t; n is new and d delete, w one object and a an array.
-   Sizes and alignments given to delete are not needed, so all deletes are one function. */
+   What delete is told of sizes and alignments only secure builds look at. */
 #include "alloc/new.h"
 
-void* _Znwm(size_t size);
-void* _Znam(size_t size);
-void* _ZnwmRKSt9nothrow_t(size_t size, const void* tag);
-void* _ZnamRKSt9nothrow_t(size_t size, const void* tag);
-void* _ZnwmSt11align_val_t(size_t size, size_t alignment);
-void* _ZnamSt11align_val_t(size_t size, size_t alignment);
-void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const void* tag);
-void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const void* tag);
-void _ZdlPv(void* p);
-void _ZdlPvRKSt9nothrow_t(void* p);
-void _ZdlPvm(void* p);
-void _ZdlPvSt11align_val_t(void* p);
-void _ZdlPvmSt11align_val_t(void* p);
-void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* p);
-void _ZdaPv(void* p);
-void _ZdaPvRKSt9nothrow_t(void* p);
-void _ZdaPvm(void* p);
-void _ZdaPvSt11align_val_t(void* p);
-void _ZdaPvmSt11align_val_t(void* p);
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* p);
+#define NOT_USED __attribute__((unused))
 
-#define SAME_AS(name) EXPORT __attribute__((alias(#name)))
+#define NEW(name, parameters, call, kind) \
+  void* name parameters;                  \
+  EXPORT void* name parameters { return SECURE_FULL ? block_of_kind(call, kind) : (call); }
 
-EXPORT void* _Znwm(size_t size) {
-  return new_fast(size);
-}
+#define DELETE(name, parameters, size, alignment, kind) \
+  void name parameters;                                 \
+  EXPORT void name parameters { free_as(p, size, alignment, kind); }
 
-EXPORT void* _ZnwmRKSt9nothrow_t(size_t size, const void* tag) {
-  UNUSED(tag);
-  return mi_new_nothrow(size);
-}
+NEW(_Znwm, (size_t size), new_fast(size), KIND_NEW)
+NEW(_Znam, (size_t size), new_fast(size), KIND_NEW_ARRAY)
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW)
+NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW_ARRAY)
+NEW(_ZnwmRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW)
+NEW(_ZnamRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW_ARRAY)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
+            mi_new_aligned_nothrow(size, alignment), KIND_NEW)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
+            mi_new_aligned_nothrow(size, alignment), KIND_NEW_ARRAY)
 
-EXPORT void* _ZnwmSt11align_val_t(size_t size, size_t alignment) {
-  return mi_new_aligned(size, alignment);
-}
+#define DELETES(name, kind)                                                                             \
+  DELETE(name##Pv, (void* p), SIZE_MAX, 0, kind)                                                        \
+  DELETE(name##Pvm, (void* p, size_t size), size, 0, kind)                                              \
+  DELETE(name##PvRKSt9nothrow_t, (void* p, NOT_USED const void* tag), SIZE_MAX, 0, kind)                \
+  DELETE(name##PvSt11align_val_t, (void* p, size_t alignment), SIZE_MAX, alignment, kind)               \
+  DELETE(name##PvmSt11align_val_t, (void* p, size_t size, size_t alignment), size, alignment, kind)     \
+  DELETE(name##PvSt11align_val_tRKSt9nothrow_t, (void* p, size_t alignment, NOT_USED const void* tag), \
+         SIZE_MAX, alignment, kind)
 
-EXPORT void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const void* tag) {
-  UNUSED(tag);
-  return mi_new_aligned_nothrow(size, alignment);
-}
-
-SAME_AS(_Znwm) void* _Znam(size_t size);
-SAME_AS(_ZnwmRKSt9nothrow_t) void* _ZnamRKSt9nothrow_t(size_t size, const void* tag);
-SAME_AS(_ZnwmSt11align_val_t) void* _ZnamSt11align_val_t(size_t size, size_t alignment);
-SAME_AS(_ZnwmSt11align_val_tRKSt9nothrow_t)
-void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const void* tag);
-
-EXPORT void _ZdlPv(void* p) {
-  free_fast(p);
-}
-
-SAME_AS(_ZdlPv) void _ZdlPvRKSt9nothrow_t(void* p);
-SAME_AS(_ZdlPv) void _ZdlPvm(void* p);
-SAME_AS(_ZdlPv) void _ZdlPvSt11align_val_t(void* p);
-SAME_AS(_ZdlPv) void _ZdlPvmSt11align_val_t(void* p);
-SAME_AS(_ZdlPv) void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* p);
-SAME_AS(_ZdlPv) void _ZdaPv(void* p);
-SAME_AS(_ZdlPv) void _ZdaPvRKSt9nothrow_t(void* p);
-SAME_AS(_ZdlPv) void _ZdaPvm(void* p);
-SAME_AS(_ZdlPv) void _ZdaPvSt11align_val_t(void* p);
-SAME_AS(_ZdlPv) void _ZdaPvmSt11align_val_t(void* p);
-SAME_AS(_ZdlPv) void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* p);
+DELETES(_Zdl, KIND_NEW)
+DELETES(_Zda, KIND_NEW_ARRAY)

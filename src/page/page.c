@@ -5,8 +5,10 @@
 
 #include <string.h>
 
+#include "core/diagnostics.h"
 #include "os/os.h"
 #include "page/remote.h"
+#include "page/seal.h"
 
 enum {
   CARVE_MIN = 4 * 1024,  /* bytes carved at a time: about one OS page, */
@@ -37,7 +39,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->slices = (uint8_t)slices;
   page->next = NULL;
   page->prev = NULL;
-  page->key = bin == BIN_TINY ? os_random() | 1 : 0;
+  page->key = SECURE || bin == BIN_TINY ? os_random() | 1 : 0;
   page->filled = 0;
   page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
@@ -72,6 +74,32 @@ static void prepare(const page_t* page, const block_t* first, const block_t* las
     os_populate((void*)start, end - start);
 }
 
+static bool have_common_factor(size_t a, size_t b) {
+  while (b != 0) {
+    const size_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a != 1;
+}
+
+/* The same, in an order that cannot be told: i * step + start modulo count, step and count without a common
+   factor. */
+static block_t* link_mixed(page_t* page, block_t* first, size_t count) {
+  const uint64_t random = os_random();
+  size_t step = (size_t)(random >> 32) % count | 1;
+  size_t at = (size_t)random % count;
+  while (have_common_factor(step, count)) step += 2;
+  block_t* list = NULL;
+  for (size_t i = 0; i < count; i++, at = (at + step) % count) {
+    block_t* const block = (block_t*)(void*)((char*)first + at * page->stride);
+    block_set_next(page, block, list);
+    seal_open(page, block);
+    list = block;
+  }
+  return list;
+}
+
 /* Put the next few uncarved blocks into `free`, which is empty, in address order. */
 static void page_carve(page_t* page) {
   const size_t left = (size_t)page->reserved - page_capacity(page);
@@ -82,11 +110,13 @@ static void page_carve(page_t* page) {
   block_t* const last = block_at(page, page_capacity(page) + count - 1);
   check(count > 0 && page->free == NULL);
   prepare(page, first, last);
-  link_blocks(page, first, last);
-  page->free = first;
+  if (SECURE) page->free = link_mixed(page, first, count);
+  else link_blocks(page, first, last);
+  if (!SECURE) page->free = first;
   if (STATISTICS) page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);
-  page->flags |= (page->flags & PAGE_ZERO) != 0 ? PAGE_CARVED | PAGE_FRESH_ZERO : PAGE_CARVED;
+  if (!SECURE) page->flags |= PAGE_CARVED;
+  if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
 }
 
 /* To the owner, and for figures: nobody else changes it meanwhile, or it does not matter. */
@@ -142,10 +172,8 @@ void page_merge_lists(page_t* page) {
 
 /* ---- checking ---- */
 
-static bool block_is_valid(const page_t* page, const block_t* block) {
-  return (uintptr_t)block >= (uintptr_t)page_start(page) &&
-         (uintptr_t)block < (uintptr_t)page_start(page) + (size_t)page->slices * SLICE_SIZE &&
-         page_is_block(page, block);
+void page_is_corrupt(const void* block) {
+  report_fatal("corruption: the block at %p was written to after it was freed", block);
 }
 
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block) {

@@ -31,6 +31,7 @@
 #include "page/sizeclass.h"
 
 typedef struct page_s page_t;
+__extension__ typedef unsigned __int128 uint128_t;
 
 /* What stands in a free block.  8-byte blocks have no room for the mark. */
 typedef struct block_s {
@@ -178,12 +179,28 @@ static inline void block_set_mark(const page_t* page, block_t* block) {
   track_resume();
 }
 
+/* Is p the start of a block of this page, carved or not?  See page_set_capacity; false for a stride of 0: to
+   who asks about a page of others, it may have become a single. */
+static inline bool page_is_block(const page_t* page, const void* p) {
+  const uint64_t offset = (uint64_t)((const char*)p - page_start(page));
+  return offset * page->reciprocal < page->reciprocal * page->stride * page->reserved;
+}
+
+/* The same of any pointer. */
+static inline bool block_is_valid(const page_t* page, const block_t* block) {
+  return (uintptr_t)block - (uintptr_t)page_start(page) < (uintptr_t)page->slices * SLICE_SIZE &&
+         page_is_block(page, block);
+}
+
+COLD _Noreturn void page_is_corrupt(const void* block); /* somebody has written to a free block */
+
 /* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one
    never makes a later free look like a second one; for a memory checker the lists alone tell. */
 static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
   page->free = block_next(page, block);
+  if (SECURE && unlikely(page->free != NULL && !block_is_valid(page, page->free))) page_is_corrupt(block);
   if (FREE_CHECKS && !TRACKED) {
     if (page->bin != BIN_TINY) block->mark = 0;
     else block->next = NULL;
@@ -200,13 +217,6 @@ static inline void page_push_local(page_t* page, block_t* block) {
   page->local_free = block;
   atomic_signal_fence(memory_order_release); /* as in alloc/fast.h */
   page->used--;
-}
-
-/* Is p the start of a block of this page, carved or not?  See page_set_capacity; false for a stride of 0: to
-   who asks about a page of others, it may have become a single. */
-static inline bool page_is_block(const page_t* page, const void* p) {
-  const uint64_t offset = (uint64_t)((const char*)p - page_start(page));
-  return offset * page->reciprocal < page->reciprocal * page->stride * page->reserved;
 }
 
 typedef enum zeroed_e { MEMORY_UNKNOWN, MEMORY_ZERO } zeroed_t;
@@ -252,8 +262,6 @@ void page_forget_holes(page_t* page); /* the page begins, or its lists are built
 
 /* The length of free, as far as it stays in the page's memory: a page of others may change meanwhile. */
 size_t page_free_length(const page_t* page);
-
-__extension__ typedef unsigned __int128 uint128_t;
 
 /* Blocks that allocation has taken from the page in this life (P6); of a page in use by another thread an
    estimate.  Inline: it is most of what statistics cost a page. */

@@ -87,7 +87,10 @@ static inline bool remote_push(page_t* page, block_t* block, size_t offset) {
   uint64_t word = load_acquire(&page->thread_free);
   uint64_t next;
   do {
-    if ((word & REMOTE_PUSH_ELSEWHERE) != 0) return false;
+    if ((word & REMOTE_PUSH_ELSEWHERE) != 0) {
+      if (FREE_CHECKS) block->mark = 0; /* or an earlier round's would look like a free before this one */
+      return false;
+    }
     const uint64_t head = word & REMOTE_HEAD_MASK;
     if (FREE_CHECKS) block->mark = (uintptr_t)page;
     block->next = head == 0 ? NULL : (block_t*)(void*)(start + (head - 1) * 8);

@@ -25,7 +25,7 @@ enum {
 
 /* The bin of a request of `size` <= MEDIUM_BLOCK_MAX bytes. */
 static inline unsigned bin_of(size_t size) {
-  if (size <= 8) return BIN_TINY;
+  if (size <= 8 && !SECURE) return BIN_TINY; /* no room for a seal */
   if (size <= 128) return (unsigned)((size + 15) >> 4);
   const unsigned power = bit_highest(size - 1);
   return BIN_FIRST_SPACED + (power - 7) * 8 + (unsigned)(((size - 1) >> (power - 3)) & 7);

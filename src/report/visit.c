@@ -13,6 +13,7 @@
 
 #include "mimalloc.h"
 #include "page/remote.h"
+#include "page/seal.h"
 #include "thread/thread.h"
 
 enum { FILTER_BITS = 4096 };
@@ -105,6 +106,11 @@ static bool visit_blocks(const visit_t* visit, const page_t* page) {
   mi_heap_area_t area = area_of(page);
   page_look(page, &look);
   if (has_delayed(visit, page)) thread_visit_parts(note_delayed_of_part, &delayed);
+  for (size_t i = 0; SECURE_FULL && i < look.capacity; i++) {
+    seal_t seal; /* delayed frees are on no list */
+    block_t* const block = (block_t*)(void*)(look.start + i * look.stride);
+    if (seal_read(page, block, &seal) == SEAL_FREED) page_look_note(&look, block);
+  }
   for (size_t i = 0; i < look.capacity; i++) area.used += page_look_is_listed(&look, i) ? 0 : 1;
   if (!report(visit, &area, NULL)) return false;
   for (size_t i = 0; i < look.capacity; i++) {

@@ -268,9 +268,9 @@ def test_messages():
     status, said = configure("messages", "-DMI_SKIP_COLLECT_ON_EXIT=ON", "-DMI_TLS_MODEL_LOCAL=ON",
                              "-DMI_NO_USE_CXX=ON")
     expect(status == 0 and "Warning" not in said, "what is always so is accepted without a word", said)
-    for name in ("MI_SECURE", "MI_SECURE_FULL", "MI_GUARDED", "MI_PADDING"):
+    for name, word in (("MI_GUARDED", "there is no such build"), ("MI_PADDING", "a part of MI_SECURE")):
         status, said = configure(name, f"-D{name}=ON")
-        expect(status != 0 and f"{name}: there is no such build" in said, f"{name} is refused", said)
+        expect(status != 0 and re.search(f"{name}: .*{word}", said), f"{name} is refused", said)
         status, said = configure("messages", f"-D{name}=OFF")
         expect(status == 0 and "Warning" not in said, f"... and {name}=OFF is not", said)
     for name, word in (("MI_WIN_REDIRECT", "other systems"), ("MI_OSX_ZONE", "other systems"),
@@ -283,6 +283,18 @@ def test_messages():
     expect(status == 0 and "MI_OVERIDE: there is no such option" in said, "a misspelt option is warned about", said)
     status, said = configure("both", "-DMI_TRACK_VALGRIND=ON", "-DMI_TRACK_ASAN=ON")
     expect(status != 0 and "choose one" in said, "two memory checkers are refused", said)
+
+
+def test_secure():
+    for setting, name, level in (("MI_SECURE=ON", "-secure", 1), ("MI_SECURE=FULL", "-secure-full", 2),
+                                 ("MI_SECURE_FULL=ON", "-secure-full", 2), ("MI_SECURE=OFF", "", 0)):
+        status, said = configure("secure", "-UMI_SECURE", "-UMI_SECURE_FULL", f"-D{setting}")
+        with open(os.path.join(args.scratch, "secure", "build.ninja"), encoding="utf-8") as ninja:
+            rules = ninja.read()
+        expect(status == 0 and "Warning" not in said and f"libmimalloc{name}.so.3" in rules
+               and f"-DMI_SECURE={level}" in rules, f"{setting}: libmimalloc{name}, level {level}", said)
+    status, said = configure("both", "-DMI_TRACK_VALGRIND=ON", "-DMI_SECURE=ON")
+    expect(status != 0 and "choose one" in said, "a memory checker and MI_SECURE are refused", said)
 
 
 def test_tests():
