@@ -159,8 +159,8 @@ NOINLINE void* alloc_generic(request_t request) {
   return NULL;
 }
 
-/* Blocks that are on hand but that the fast path does not serve: 8-byte ones, and those above 1 KiB; and the
- * page. */
+/* A block on hand that the fast path does not serve (8 bytes, above 1 KiB; secure builds: any), and its page.
+ */
 static block_t* take_on_hand(size_t size, page_t** page) {
   if (SECURE || size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
   heap_part_t* const part = thread_part;

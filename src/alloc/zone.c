@@ -10,8 +10,8 @@
 
 enum { ZONE_STEP = 16, ZONE_BLOCKS = 1 << 20, ZONE_TRIES = 64 };
 
-static atomic_word_t zone_base;              /* its start, 0: not needed yet */
-static atomic_u64_t zone_live[ZONE_BLOCKS / 64];  /* one bit per block */
+static atomic_word_t zone_base;                  /* its start, 0: not needed yet */
+static atomic_u64_t zone_live[ZONE_BLOCKS / 64]; /* one bit per block */
 static atomic_word_t zone_next;
 
 static uintptr_t zone_start(void) {

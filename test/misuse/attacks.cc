@@ -28,13 +28,15 @@ char* get(size_t size) { return opaque(malloc(size)); }
 void put(char* p) { free(opaque(p)); }
 void prevented() { _Exit(3); }
 
-char* neighbour(size_t size) { /* live blocks on both sides, most likely */
+char* neighbour(size_t size) { /* live blocks on both sides, most likely, and not the first of a page */
   char* blocks[64];
   for (char*& block : blocks) block = get(size);
   for (int i = 0; i < 64; i++) {
-    if (i != 32) memset(blocks[i], 1, size);
+    memset(blocks[i], 1, size);
   }
-  return blocks[32];
+  int chosen = 32;
+  while (size < 20000 && reinterpret_cast<uintptr_t>(blocks[chosen]) % 65536 < 256) chosen--;
+  return blocks[chosen];
 }
 
 void churn(size_t size, int count) { /* blocks of the class come and go */
@@ -165,7 +167,7 @@ void overflow_neighbour_freed() { /* the victim is freed, not the block that was
 /* ---- underflow ---- */
 void underflow_by(size_t size, size_t bytes) {
   char* const p = neighbour(size);
-  memset(p - bytes, 0x45, bytes);
+  for (size_t i = 1; i <= bytes; i++) p[-static_cast<ptrdiff_t>(i)] ^= 0x55;
   put(p);
 }
 void underflow_1_of_24() { underflow_by(24, 1); }
