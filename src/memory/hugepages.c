@@ -19,20 +19,24 @@ enum {
   TRUST_BYTES = 64 * 1024 * 1024, /* a block is far larger when it takes more than that, and ... */
   TRUST_TIMES = 4,                /* ... than so many times what was claimed */
   LOOK_SEGMENTS = 16,             /* so many are looked at to know how well memory is used: ... */
+  LOOK_TURNS = 4,
+  LOOK_SLICES = SEGMENT_SLICES / LOOK_TURNS,
   WELL_USED_SHARE = 8,            /* all but this part of it should be resident, ... */
   HUGE_PAGE_SLICES = 32,          /* 2 MiB */
   DOUBT_SLICES = 32,              /* ... or so many: a big block of a small program may be well used */
 };
 
-/* Is nearly all of what was claimed in the segments below resident? */
+/* Is nearly all of what was claimed in the segments below resident?  A quarter of each tells, by turns. */
 static bool is_well_used(size_t segment) {
+  const unsigned first = (unsigned)(segment % LOOK_TURNS) * LOOK_SLICES;
+  const uint64_t looked = bit_range(first, LOOK_SLICES);
   size_t resident = 0, slices = 0;
   for (size_t s = segment - min_size(segment, LOOK_SEGMENTS); s < segment; s++) {
     if (!window_segment_ready(s)) continue;
-    resident += os_resident(window_address(s * SEGMENT_SLICES), SEGMENT_SIZE);
-    slices += bit_count(~load_relaxed(segment_word(s, WORD_FREE)) | segment_dirty(s));
+    resident += os_resident(window_address(s * SEGMENT_SLICES + first), (size_t)LOOK_SLICES * SLICE_SIZE);
+    slices += bit_count((~load_relaxed(segment_word(s, WORD_FREE)) | segment_dirty(s)) & looked);
   }
-  return resident / SLICE_SIZE + max_size(DOUBT_SLICES, slices / WELL_USED_SHARE) >= slices;
+  return resident / SLICE_SIZE + max_size(DOUBT_SLICES / LOOK_TURNS, slices / WELL_USED_SHARE) >= slices;
 }
 
 static bool is_for_huge_pages(size_t first, size_t end) {
