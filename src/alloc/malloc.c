@@ -8,6 +8,8 @@
 #include "core/options.h"
 #include "memory/purge.h"
 
+enum { QUICK_BLOCKS = 256, QUICK_ROUNDS = 16 };
+
 /* ---- the generic path ---- */
 
 static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t* memory) {
@@ -159,43 +161,45 @@ NOINLINE void* alloc_generic(request_t request) {
   return NULL;
 }
 
-/* A block on hand that the fast path does not serve (8 bytes, above 1 KiB; secure builds: any), and its page.
- */
+/* A page of few blocks needs its next list often: most times the blocks that the thread has freed since will
+   do, without all that a longer list can pay for. */
+static bool refill_quickly(thread_t* self, heap_part_t* part, page_t* page) {
+  if (page->local_free == NULL || page_capacity(page) > QUICK_BLOCKS) return false;
+  if ((page->flags & (PAGE_NOTED | PAGE_RETIRED)) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
+  part_count(part, (part_count_t)page_refill(page));
+  return true;
+}
+
+/* A block on hand that the fast path does not serve, and its page. */
 static block_t* take_on_hand(size_t size, page_t** page) {
-  if (SECURE || size > DIRECT_SIZE_MAX ? size > MEDIUM_BLOCK_MAX : size > 8) return NULL;
+  if (size > MEDIUM_BLOCK_MAX - SEAL_SIZE) return NULL;
   heap_part_t* const part = thread_part;
   thread_t* const self = thread_self;
   if (self == NULL || part == &part_empty || !thread_try_busy(self)) return NULL;
-  *page = part->current[bin_of(size)];
-  block_t* const block = *page != NULL && (*page)->free != NULL ? page_pop(*page) : NULL;
+  *page = part->current[bin_of(size + SEAL_SIZE)];
+  const bool found = *page != NULL && ((*page)->free != NULL || refill_quickly(self, part, *page));
+  block_t* const block = found ? page_pop(*page) : NULL;
   thread_not_busy(self);
   return block;
 }
 
-static void* sealed_on_hand(request_t request) {
-  const size_t size = request.size - 1; /* 0: far too large */
+static inline void* on_hand_or_generic(request_t request) {
   page_t* page;
-  block_t* const block = size < MEDIUM_BLOCK_MAX ? take_on_hand(request.size + SEAL_SIZE, &page) : NULL;
-  if (block == NULL) return alloc_generic(request);
+  const bool is_none = SECURE && request.size == 0;
+  block_t* const block = is_none ? NULL : take_on_hand(request.size, &page);
+  if (unlikely(block == NULL)) return alloc_generic(request);
   request.size += SEAL_SIZE;
-  return sealed_block(page, block, &request, fresh_memory(page));
+  if (SECURE) return sealed_block(page, block, &request, fresh_memory(page));
+  if (request.memory == MEMORY_ZERO) zero_block(page, block);
+  return block;
 }
 
 NOINLINE void* alloc_slow(size_t size) {
-  if (SECURE) return sealed_on_hand((request_t){.size = size});
-  page_t* page;
-  block_t* const block = take_on_hand(size, &page);
-  if (likely(block != NULL)) return block;
-  return alloc_generic((request_t){.size = size});
+  return on_hand_or_generic((request_t){.size = size});
 }
 
 NOINLINE void* alloc_slow_zero(size_t size) {
-  if (SECURE) return sealed_on_hand((request_t){.size = size, .memory = MEMORY_ZERO});
-  page_t* page;
-  block_t* const block = take_on_hand(size, &page);
-  if (block == NULL) return alloc_generic((request_t){.size = size, .memory = MEMORY_ZERO});
-  zero_block(page, block);
-  return block;
+  return on_hand_or_generic((request_t){.size = size, .memory = MEMORY_ZERO});
 }
 
 /* ---- entries ---- */

@@ -42,6 +42,7 @@ struct thread_s {
   heap_part_t** slots;     /* parts by the slot of their heap */
   size_t slot_count;
   atomic_u64_t heartbeat;  /* atomic: slow-path visits, deterministic; written by the owner */
+  unsigned quick;          /* lists taken, without the slow path's other steps */
   thread_t* nested;
   thread_t* outer;         /* of a nested record: what thread_self becomes when it is left */
   thread_t* all_next;      /* const: the registry of all records ever made */
