@@ -47,8 +47,8 @@ NOINLINE void* alloc_slow_zero(size_t size);
 NOINLINE void free_slow(void* p, page_t* page);
 COLD void free_outside(void* p);
 
-/* Secure builds: is the block what the caller says?  SIZE_MAX, 0 and KIND_ANY say nothing. */
-bool free_is_as_asked(void* p, size_t size, size_t alignment, block_kind_t kind);
+/* Secure builds: report a block that is not what the caller says.  SIZE_MAX, 0 and KIND_ANY say nothing. */
+void free_check_claims(void* p, size_t size, size_t alignment, block_kind_t kind);
 void free_parked(void); /* fully secure builds: end the delay of what has been freed */
 void* block_of_kind(void* p, block_kind_t kind); /* p may be NULL */
 NOINLINE void free_emptied(page_t* page);

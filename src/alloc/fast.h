@@ -116,7 +116,8 @@ ALWAYS_INLINE void free_fast(void* p) {
 
 /* A free that says what it believes of the block. */
 ALWAYS_INLINE void free_as(void* p, size_t size, size_t alignment, block_kind_t kind) {
-  if (!SECURE || free_is_as_asked(p, size, alignment, kind)) free_fast(p);
+  if (SECURE) free_check_claims(p, size, alignment, kind);
+  free_fast(p);
 }
 
 #endif

@@ -301,24 +301,22 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
   return BLOCK_OURS;
 }
 
-/* What is wrong with it the free itself will say. */
-bool free_is_as_asked(void* p, size_t size, size_t alignment, block_kind_t kind) {
+/* What else is wrong with the pointer the free itself will say; a block that is only not what its free says
+   goes, if the program goes on. */
+void free_check_claims(void* p, size_t size, size_t alignment, block_kind_t kind) {
   static const char* const names[] = {"malloc", "new", "new[]"};
   page_t* const page = window_knows(p) ? page_of(p) : NULL;
   seal_t seal = {0};
-  if (page == NULL || !block_is_start(page, p) || seal_read(page, p, &seal) != SEAL_GOOD) return true;
+  if (page == NULL || !block_is_start(page, p) || seal_read(page, p, &seal) != SEAL_GOOD) return;
+  const size_t aligned = (size_t)1 << seal.alignment_shift;
   if (size != SIZE_MAX && size != seal.size) {
     report_misuse(EINVAL, "free of %p as %zu bytes: the block has %zu", p, size, seal.size);
-  } else if (alignment != 0 && max_size(alignment, 16) != max_size((size_t)1 << seal.alignment_shift, 16)) {
-    report_misuse(EINVAL, "free of %p as aligned to %zu: it was allocated for %zu", p, alignment,
-                  (size_t)1 << seal.alignment_shift);
+  } else if (alignment != 0 && max_size(alignment, 16) != max_size(aligned, 16)) {
+    report_misuse(EINVAL, "free of %p as aligned to %zu: it was allocated for %zu", p, alignment, aligned);
   } else if (SECURE_FULL && kind != KIND_ANY && kind != seal.kind) {
     report_misuse(EINVAL, "free of %p by the counterpart of %s: it comes from %s", p, names[kind],
                   names[seal.kind]);
-  } else {
-    return true;
   }
-  return false;
 }
 
 /* ---- entries ---- */
