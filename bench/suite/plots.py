@@ -44,6 +44,7 @@ class Picture:
 
     def svg(self):
         return ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif">\n'
+                '<!-- SPDX-License-Identifier: MIT -->\n'
                 '<rect width="100%%" height="100%%" fill="white"/>\n%s\n</svg>\n'
                 % (self.width, self.height, "\n".join(self.parts)))
 

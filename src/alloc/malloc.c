@@ -167,6 +167,7 @@ static bool refill_quickly(thread_t* self, heap_part_t* part, page_t* page) {
   if (page->local_free == NULL || page_capacity(page) > QUICK_BLOCKS) return false;
   if ((page->flags & (PAGE_NOTED | PAGE_RETIRED)) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
   part_count(part, (part_count_t)page_refill(page));
+  check(page_is_valid(page));
   return true;
 }
 
