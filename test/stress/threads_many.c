@@ -11,7 +11,10 @@ enum {
   WARM = 100,
   KEEP = 8,
   PER_THREAD = 600,
-  SLACK = 8 * MIB
+  SLACK = 8 * MIB,
+  STEPS =
+      128 *
+      MIB /* addresses come in steps, and a busy machine lets more threads live at once; a leak: gigabytes */
 };
 
 static void* short_life(void* arg) {
@@ -47,7 +50,7 @@ static void many_threads(unsigned total) {
   printf("%u threads: rss %zu -> %zu KiB, reserved %zu -> %zu KiB\n", total, rss / KIB, rss_after / KIB,
          reserved / KIB, reserved_after / KIB);
   CHECK(rss_after <= rss + SLACK, "resident memory grew from %zu to %zu KiB", rss / KIB, rss_after / KIB);
-  CHECK(reserved_after <= reserved + SLACK, "address space grew from %zu to %zu KiB", reserved / KIB,
+  CHECK(reserved_after <= reserved + STEPS, "address space grew from %zu to %zu KiB", reserved / KIB,
         reserved_after / KIB);
 }
 
@@ -96,7 +99,7 @@ static void generations(void) {
   printf("%d generations: peak rss %zu -> %zu KiB, reserved %zu -> %zu KiB\n", GENERATIONS, rss / KIB,
          rss_max / KIB, reserved / KIB, reserved_max / KIB);
   CHECK(rss_max <= rss + SLACK, "resident memory grew from %zu to %zu KiB", rss / KIB, rss_max / KIB);
-  CHECK(reserved_max <= reserved + SLACK, "address space grew from %zu to %zu KiB", reserved / KIB,
+  CHECK(reserved_max <= reserved + STEPS, "address space grew from %zu to %zu KiB", reserved / KIB,
         reserved_max / KIB);
   for (int k = 0; k < KEEP; k++) free_every(&legacies[k], 0, 2);
 }
