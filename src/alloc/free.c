@@ -246,7 +246,8 @@ static NOINLINE void free_careful(void* p, page_t* page) {
 void free_parked(void) {
   for (size_t i = 0; i < PARKED; i++) {
     void* const p = (void*)exchange_acq_rel(&parked[i], 0);
-    if (p != NULL) free_now(p, page_of(p), load_relaxed(&page_of(p)->owner_tag));
+    page_t* const page = p != NULL ? page_of(p) : NULL;
+    if (page != NULL) free_now(p, page, load_relaxed(&page->owner_tag));
   }
 }
 

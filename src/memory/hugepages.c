@@ -19,11 +19,11 @@ enum {
   TRUST_BYTES = 64 * 1024 * 1024, /* a block is far larger when it takes more than that, and ... */
   TRUST_TIMES = 4,                /* ... than so many times what was claimed */
   LOOK_SEGMENTS = 16,             /* so many are looked at to know how well memory is used: ... */
-  LOOK_TURNS = 4,
-  LOOK_SLICES = SEGMENT_SLICES / LOOK_TURNS,
   WELL_USED_SHARE = 8,            /* all but this part of it should be resident, ... */
-  HUGE_PAGE_SLICES = 32,          /* 2 MiB */
   DOUBT_SLICES = 32,              /* ... or so many: a big block of a small program may be well used */
+  LOOK_TURNS = 4,                 /* of each such part at a look */
+  LOOK_SLICES = SEGMENT_SLICES / LOOK_TURNS,
+  HUGE_PAGE_SLICES = 32, /* 2 MiB */
 };
 
 /* Is nearly all of what was claimed in the segments below resident?  A quarter of each tells, by turns. */

@@ -100,8 +100,7 @@ static uint64_t runs_around(uint64_t seeds, uint64_t set) {
   return seeds;
 }
 
-/* Claim the free slices beside these that nobody has had yet: a huge page may have made them resident, too.
- */
+/* Claim the free slices beside these that nobody has had yet: a huge page may have made them resident. */
 static uint64_t claim_fresh(size_t segment, uint64_t bits) {
   if (segment * SEGMENT_SLICES < SMALL_PAGES_SLICES || segment_arena(segment) != NULL) return 0;
   const uint64_t used = segment_dirty(segment) | load_relaxed(segment_word(segment, WORD_PURGED));
@@ -111,7 +110,7 @@ static uint64_t claim_fresh(size_t segment, uint64_t bits) {
 }
 
 /* Slices claimed by this thread: give their memory back and free them. */
-static void purge_and_release(size_t segment, uint64_t used, size_t count) {
+static void purge_and_release(size_t segment, uint64_t used) {
   const uint64_t bits = used | claim_fresh(segment, used);
   const size_t dirty = bit_count(segment_dirty(segment) & bits);
   memory_no_more_huge_pages(segment);
@@ -121,7 +120,7 @@ static void purge_and_release(size_t segment, uint64_t used, size_t count) {
   segment_clear(segment, WORD_DIRTY_ODD, bits);
   if (result != PURGED_NOT) {
     counter_add(result == PURGED_RESET ? &memory_counters.reset : &memory_counters.purged,
-                (uint64_t)count * SLICE_SIZE);
+                (uint64_t)bit_count(used) * SLICE_SIZE);
     if (result == PURGED_ZERO) segment_set(segment, WORD_ZERO, bits);
     segment_set(segment, WORD_PURGED, used);
     store_relaxed(segment_word(segment, WORD_PURGE_TIME), os_now_ms());
@@ -167,7 +166,7 @@ static size_t purge_segment(size_t segment, purge_what_t what, size_t most) {
     const uint64_t run = highest_run(set, whole ? SEGMENT_SLICES : most - done);
     if (segment_claim_bits(segment, run)) {
       done += bit_count(run);
-      purge_and_release(segment, run, bit_count(run));
+      purge_and_release(segment, run);
     }
     set = purgeable(segment, what) & (run - 1); /* below this run: each is tried once */
   }
@@ -176,7 +175,7 @@ static size_t purge_segment(size_t segment, purge_what_t what, size_t most) {
 
 void purge_claimed(size_t slice, size_t count) {
   for (piece_t p = piece_first(slice, slice + count); p.bits != 0; p = piece_next(p)) {
-    purge_and_release(p.segment, p.bits, bit_count(p.bits));
+    purge_and_release(p.segment, p.bits);
   }
 }
 

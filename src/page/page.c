@@ -3,6 +3,8 @@
    are in page.h. */
 #include "page/page.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/diagnostics.h"
@@ -173,7 +175,9 @@ void page_merge_lists(page_t* page) {
 /* ---- checking ---- */
 
 void page_is_corrupt(const void* block) {
-  report_fatal("corruption: the block at %p was written to after it was freed", block);
+  report_misuse(EFAULT, "corruption: the free block at %p was written to, or its neighbour was overrun",
+                block);
+  abort();
 }
 
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block) {

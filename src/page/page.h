@@ -192,7 +192,8 @@ static inline bool block_is_valid(const page_t* page, const block_t* block) {
          page_is_block(page, block);
 }
 
-COLD _Noreturn void page_is_corrupt(const void* block); /* somebody has written to a free block */
+/* Somebody has written to a free block: reported, then the process ends, whatever the options are. */
+COLD _Noreturn void page_is_corrupt(const void* block);
 
 /* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one
    never makes a later free look like a second one; for a memory checker the lists alone tell. */

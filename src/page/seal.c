@@ -4,12 +4,11 @@
 
 #include <string.h>
 
-#include "core/diagnostics.h"
 #include "os/os.h"
 
 enum { SEAL_BITS = 24, SEAL_ALIGNMENT = 16, SEAL_KIND = 21, SEAL_STATE = 23, SEAL_PATTERN = 0xA7 };
 #define SEAL_MASK ((UINT64_C(1) << SEAL_BITS) - 1)
-#define SEAL_LIVE      (UINT64_C(1) << SEAL_STATE)
+#define SEAL_LIVE (UINT64_C(1) << SEAL_STATE)
 
 static atomic_u64_t seal_keys[2];
 
@@ -67,9 +66,7 @@ static bool holds_only(const char* p, size_t size, char value) {
 void seal_put(page_t* page, void* p, seal_t seal) {
   const char* const bytes = p;
   if (page->slices != 0) {
-    if (load_relaxed(seal_word(page, p)) != sealed(p, 0))
-      report_fatal("corruption: the free block at %p of %zu bytes was written to, or its neighbour overrun",
-                   p, seal_room(page));
+    if (load_relaxed(seal_word(page, p)) != sealed(p, 0)) page_is_corrupt(p);
     if (SECURE_FULL && !holds_only(bytes + sizeof(block_t*), seal_room(page) - sizeof(block_t*), 0))
       page_is_corrupt(p);
   }

@@ -293,6 +293,8 @@ def test_secure():
             rules = ninja.read()
         expect(status == 0 and "Warning" not in said and f"libmimalloc{name}.so.3" in rules
                and f"-DMI_SECURE={level}" in rules, f"{setting}: libmimalloc{name}, level {level}", said)
+    status, said = configure("secure", "-DMI_SECURE=ful")
+    expect(status != 0 and "OFF, ON or FULL" in said, "a misspelt level is refused", said)
     status, said = configure("both", "-DMI_TRACK_VALGRIND=ON", "-DMI_SECURE=ON")
     expect(status != 0 and "choose one" in said, "a memory checker and MI_SECURE are refused", said)
 

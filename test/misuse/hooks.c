@@ -137,6 +137,34 @@ static void misuse_codes(void) {
   CHECK(code_since_last() == 0, "a good free is reported");
 }
 
+/* Secure builds: a free block was written to.  The hook hears of it first. */
+static void on_corruption(int code, void* arg) {
+  CHECK(arg == NULL, "the hook gets another argument");
+  _exit(code == EFAULT ? 0 : 1);
+}
+
+static void corruption_is_told(void) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    mi_register_error(&on_corruption, NULL);
+    char* volatile p = (char*)mi_malloc(104);
+    mi_free(p);
+    memset(p + 104, 0x41, 8); /* its seal: the invariants, which this variant checks, know of none */
+    for (int i = 0; i < 5000; i++) mi_free(mi_malloc(100));
+    _exit(2);
+  }
+  expect_child_success(pid, "corruption");
+}
+
+/* A block whose size was misstated is freed all the same. */
+static void misstated_size(void) {
+  void* volatile p = mi_malloc(100);
+  mi_free_size(p, n(50));
+  CHECK(code_since_last() == EINVAL, "a misstated size is not told of");
+  mi_free(p);
+  CHECK(code_since_last() == EAGAIN, "a block of a misstated size was not freed");
+}
+
 int main(void) {
   watchdog(30);
   mi_register_error(&on_error, &hooked);
@@ -146,6 +174,10 @@ int main(void) {
   bad_alignments();
   foreign_questions();
   misuse_codes();
+  if (MI_SECURE) {
+    corruption_is_told();
+    misstated_size();
+  }
   mi_register_error(NULL, NULL);
   return 0;
 }
