@@ -17,9 +17,7 @@ static arena_t* arena_of(mi_arena_id_t id) {
 static void* arena_start(const arena_t* arena) {
   return window_address(arena->area.segments.first * SEGMENT_SLICES);
 }
-static size_t arena_size(const arena_t* arena) {
-  return arena->area.segments.count * SEGMENT_SIZE;
-}
+static size_t arena_size(const arena_t* arena) { return arena->area.segments.count * SEGMENT_SIZE; }
 
 /* Hand out the id; was an arena made? */
 static bool give_arena(arena_t* arena, mi_arena_id_t* id) {
@@ -97,17 +95,11 @@ EXPORT bool mi_arena_contains(mi_arena_id_t arena_id, const void* p) {
   return slice != SLICE_NONE && arena_id != NULL && segment_arena(slice / SEGMENT_SLICES) == arena_id;
 }
 
-EXPORT size_t mi_arena_min_alignment(void) {
-  return SEGMENT_SIZE;
-}
+EXPORT size_t mi_arena_min_alignment(void) { return SEGMENT_SIZE; }
 
-EXPORT size_t mi_arena_min_size(void) {
-  return SEGMENT_SIZE;
-}
+EXPORT size_t mi_arena_min_size(void) { return SEGMENT_SIZE; }
 
-EXPORT size_t mi_arena_max_object_size(void) {
-  return WINDOW_SLICES * SLICE_SIZE;
-}
+EXPORT size_t mi_arena_max_object_size(void) { return WINDOW_SLICES * SLICE_SIZE; }
 
 /* ---- heaps ---- */
 

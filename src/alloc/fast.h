@@ -8,8 +8,7 @@
 #include "alloc/alloc.h"
 
 /* The page of a small size in the calling thread's part.  Threads start on the empty part and empty slots
-   hold the empty page, so nothing here can be NULL.  Slots 0 and 1 stay empty: 8-byte blocks have no room for
-   the mark that take_small clears. */
+   hold the empty page, so nothing here can be NULL. */
 ALWAYS_INLINE page_t* small_page(size_t size) { return thread_part->direct[(size + 7) >> 3]; }
 
 /* A block of the page, or NULL. */
@@ -86,7 +85,7 @@ ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
 }
 
 /* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for
-   other threads' pages, full pages, 8-byte blocks, big blocks and all but the first slice of a page.  What is
+   other threads' pages, full pages, big blocks and all but the first slice of a page.  What is
    left is a block of an own page: is it the start of one, and not already free? */
 ALWAYS_INLINE void free_fast(void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);

@@ -37,14 +37,6 @@ static COLD void report_unallocated(const char* verb, const void* p) {
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
-/* Does the block look as if it were free?  The mark does not lie about a free block, but a live one may hold
-   it: programs copy memory that they never wrote.  So it only raises the suspicion. */
-static bool block_is_suspect(const page_t* page, const block_t* block) {
-  if (likely(page->bin != BIN_TINY)) return block_is_marked(page, block);
-  /* No mark: a free block holds an encoded link, which decodes to NULL or a block of the page. */
-  const uintptr_t next = (uintptr_t)block_next(page, block);
-  return next == 0 || (next % 8 == 0 && next - (uintptr_t)page_start(page) < SLICE_SIZE);
-}
 
 /* Is the block on a list of free blocks?  Exact for the owner.  For others the lists may move meanwhile: then
    a second free may be missed, but a live block is on no list, so a correct program is never accused. */
@@ -54,9 +46,11 @@ static COLD bool block_is_free(const page_t* page, const block_t* block) {
          part_delays_block((heap_part_t*)load_relaxed(&((page_t*)(uintptr_t)page)->part), block);
 }
 
+/* The mark does not lie about a free block, but a live one may hold it: programs copy memory that they never
+   wrote.  So it only raises the suspicion. */
 static inline bool block_was_freed(const page_t* page, const block_t* block) {
   if (!FREE_CHECKS) return false;
-  if (unlikely(block_is_suspect(page, block)) && block_is_free(page, block)) return true;
+  if (unlikely(block_is_marked(page, block)) && block_is_free(page, block)) return true;
   return page_block_is_holed(page, block);
 }
 
@@ -194,7 +188,7 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
   if (WATCHED || (tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
-  if ((tag & (CARE_TINY | CARE_HOLES)) != 0) return false;
+  if ((tag & CARE_HOLES) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
   block_t* const block = (block_t*)p;
   const size_t offset = (size_t)((char*)p - page_start(page));
@@ -329,17 +323,13 @@ EXPORT void mi_free_small_nonnull(void* p) { free_fast(p); }
 EXPORT void mi_free_small_local(void* p) { free_fast(p); }
 EXPORT void mi_free_small_local_nonnull(void* p) { free_fast(p); }
 
-EXPORT void mi_free_size(void* p, size_t size) {
-  free_as(p, size, 0, KIND_ANY);
-}
+EXPORT void mi_free_size(void* p, size_t size) { free_as(p, size, 0, KIND_ANY); }
 
 EXPORT void mi_free_size_aligned(void* p, size_t size, size_t alignment) {
   free_as(p, size, alignment, KIND_ANY);
 }
 
-EXPORT void mi_free_aligned(void* p, size_t alignment) {
-  free_as(p, SIZE_MAX, alignment, KIND_ANY);
-}
+EXPORT void mi_free_aligned(void* p, size_t alignment) { free_as(p, SIZE_MAX, alignment, KIND_ANY); }
 
 EXPORT size_t mi_usable_size(const void* p) {
   page_t* page;

@@ -195,9 +195,7 @@ static inline void* on_hand_or_generic(request_t request) {
   return block;
 }
 
-NOINLINE void* alloc_slow(size_t size) {
-  return on_hand_or_generic((request_t){.size = size});
-}
+NOINLINE void* alloc_slow(size_t size) { return on_hand_or_generic((request_t){.size = size}); }
 
 NOINLINE void* alloc_slow_zero(size_t size) {
   return on_hand_or_generic((request_t){.size = size, .memory = MEMORY_ZERO});
@@ -229,6 +227,4 @@ EXPORT void* mi_wmalloc_small(size_t wsize) { return mi_mallocn(wsize, sizeof(vo
 
 EXPORT void* mi_wzalloc_small(size_t wsize) { return mi_calloc(wsize, sizeof(void*)); }
 
-EXPORT size_t mi_wsize_from_size(size_t size) {
-  return size / sizeof(void*) + (size % sizeof(void*) != 0);
-}
+EXPORT size_t mi_wsize_from_size(size_t size) { return size / sizeof(void*) + (size % sizeof(void*) != 0); }

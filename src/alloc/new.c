@@ -63,9 +63,7 @@ NOINLINE void* new_slow(size_t size) {
   return likely(p != NULL) ? p : new_retry((request_t){.size = size});
 }
 
-EXPORT void* mi_new(size_t size) {
-  return new_fast(size);
-}
+EXPORT void* mi_new(size_t size) { return new_fast(size); }
 
 EXPORT void* mi_new_nothrow(size_t size) {
   void* const p = malloc_fast(size);
@@ -88,9 +86,7 @@ static size_t saturated_product(size_t count, size_t size) {
   return mul_fits(count, size, &total) ? total : SIZE_MAX;
 }
 
-EXPORT void* mi_new_n(size_t count, size_t size) {
-  return mi_new(saturated_product(count, size));
-}
+EXPORT void* mi_new_n(size_t count, size_t size) { return mi_new(saturated_product(count, size)); }
 
 EXPORT void* mi_new_realloc(void* p, size_t newsize) {
   for (;;) {

@@ -9,17 +9,11 @@
 #include "core/diagnostics.h"
 #include "os/os.h"
 
-EXPORT size_t mi_malloc_size(const void* p) {
-  return mi_usable_size(p);
-}
+EXPORT size_t mi_malloc_size(const void* p) { return mi_usable_size(p); }
 
-EXPORT size_t mi_malloc_usable_size(const void* p) {
-  return mi_usable_size(p);
-}
+EXPORT size_t mi_malloc_usable_size(const void* p) { return mi_usable_size(p); }
 
-EXPORT size_t mi_malloc_good_size(size_t size) {
-  return mi_good_size(size);
-}
+EXPORT size_t mi_malloc_good_size(size_t size) { return mi_good_size(size); }
 
 EXPORT bool mi_cfree(void* p) {
   if (p == NULL || window_slice_of(p) == SLICE_NONE) return false;
@@ -52,13 +46,9 @@ EXPORT void* mi_memalign(size_t alignment, size_t size) {
   return NULL;
 }
 
-EXPORT void* mi_aligned_alloc(size_t alignment, size_t size) {
-  return mi_memalign(alignment, size);
-}
+EXPORT void* mi_aligned_alloc(size_t alignment, size_t size) { return mi_memalign(alignment, size); }
 
-EXPORT void* mi_valloc(size_t size) {
-  return mi_malloc_aligned(size, os_page_size());
-}
+EXPORT void* mi_valloc(size_t size) { return mi_malloc_aligned(size, os_page_size()); }
 
 EXPORT void* mi_pvalloc(size_t size) {
   const size_t page = os_page_size();

@@ -26,9 +26,7 @@ static char* copy_realpath(heap_t* heap, const char* fname, char* resolved_name)
   return copy_string(heap, path, strlen(path));
 }
 
-EXPORT char* mi_strdup(const char* s) {
-  return s == NULL ? NULL : copy_string(NULL, s, strlen(s));
-}
+EXPORT char* mi_strdup(const char* s) { return s == NULL ? NULL : copy_string(NULL, s, strlen(s)); }
 
 EXPORT char* mi_strndup(const char* s, size_t n) {
   return s == NULL ? NULL : copy_string(NULL, s, strnlen(s, n));
@@ -50,9 +48,7 @@ EXPORT char* mi_heap_realpath(mi_heap_t* heap, const char* fname, char* resolved
   return copy_realpath(heap, fname, resolved_name);
 }
 
-EXPORT unsigned char* mi_mbsdup(const unsigned char* s) {
-  return (unsigned char*)mi_strdup((const char*)s);
-}
+EXPORT unsigned char* mi_mbsdup(const unsigned char* s) { return (unsigned char*)mi_strdup((const char*)s); }
 
 EXPORT wchar_t* mi_wcsdup(const wchar_t* s) {
   if (s == NULL) return NULL;

@@ -117,9 +117,7 @@ const option_info_t* option_info(mi_option_t option) {
   return &table[option];
 }
 
-static bool is_option(mi_option_t option) {
-  return (unsigned)option < (unsigned)_mi_option_last;
-}
+static bool is_option(mi_option_t option) { return (unsigned)option < (unsigned)_mi_option_last; }
 
 /* The k-th name of an option, or NULL: its own, the same without what it starts with, an older one. */
 static const char* name_of(unsigned option, unsigned k) {
@@ -131,9 +129,7 @@ static const char* name_of(unsigned option, unsigned k) {
   return strncmp(name, prefixes[k - 1], length) == 0 ? name + length : NULL;
 }
 
-static char to_lower(char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
+static char to_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
 
 /* How many letters to add, drop or change to make the text (in any case) the name. */
 static size_t distance(const char* text, size_t length, const char* name, size_t name_length) {
@@ -249,17 +245,11 @@ long option_read(mi_option_t option) {
   return load_acquire(&option_values[option]) ^ VALUE_UNREAD;
 }
 
-bool option_chosen(mi_option_t option) {
-  return load_relaxed(&chosen[option]) != 0;
-}
+bool option_chosen(mi_option_t option) { return load_relaxed(&chosen[option]) != 0; }
 
-EXPORT long mi_option_get(mi_option_t option) {
-  return is_option(option) ? option_get(option) : 0;
-}
+EXPORT long mi_option_get(mi_option_t option) { return is_option(option) ? option_get(option) : 0; }
 
-EXPORT bool mi_option_is_enabled(mi_option_t option) {
-  return mi_option_get(option) != 0;
-}
+EXPORT bool mi_option_is_enabled(mi_option_t option) { return mi_option_get(option) != 0; }
 
 EXPORT long mi_option_get_clamp(mi_option_t option, long min, long max) {
   const long value = mi_option_get(option);
@@ -290,22 +280,14 @@ EXPORT void mi_option_set_default(mi_option_t option, long value) {
   if (load_relaxed(&chosen[option]) == 0) set_value(option, value);
 }
 
-EXPORT void mi_option_set_enabled(mi_option_t option, bool enable) {
-  mi_option_set(option, enable ? 1 : 0);
-}
+EXPORT void mi_option_set_enabled(mi_option_t option, bool enable) { mi_option_set(option, enable ? 1 : 0); }
 
 EXPORT void mi_option_set_enabled_default(mi_option_t option, bool enable) {
   mi_option_set_default(option, enable ? 1 : 0);
 }
 
-EXPORT void mi_option_enable(mi_option_t option) {
-  mi_option_set(option, 1);
-}
+EXPORT void mi_option_enable(mi_option_t option) { mi_option_set(option, 1); }
 
-EXPORT void mi_option_disable(mi_option_t option) {
-  mi_option_set(option, 0);
-}
+EXPORT void mi_option_disable(mi_option_t option) { mi_option_set(option, 0); }
 
-EXPORT int mi_version(void) {
-  return MI_MALLOC_VERSION;
-}
+EXPORT int mi_version(void) { return MI_MALLOC_VERSION; }

@@ -48,9 +48,7 @@ static inline long option_get(mi_option_t option) {
   const long value = load_acquire(&option_values[option]) ^ VALUE_UNREAD;
   return likely(value != VALUE_UNREAD) ? value : option_read(option);
 }
-static inline bool option_enabled(mi_option_t option) {
-  return option_get(option) != 0;
-}
+static inline bool option_enabled(mi_option_t option) { return option_get(option) != 0; }
 
 /* The option was set by the environment or the program; option < _mi_option_last. */
 bool option_chosen(mi_option_t option);

@@ -20,9 +20,7 @@ EXPORT void mi_options_print_out(mi_output_fun* out, void* arg) {
   }
 }
 
-EXPORT void mi_options_print(void) {
-  mi_options_print_out(NULL, NULL);
-}
+EXPORT void mi_options_print(void) { mi_options_print_out(NULL, NULL); }
 
 static void warn_entry(const char* entry) {
   const setting_t setting = option_parse_entry(entry);

@@ -91,7 +91,7 @@ void part_drain_held(heap_part_t* part) {
   for (block_t *block = take_delayed(part), *next; block != NULL; block = next) {
     page_t* const page = page_of(block);
     next = block_next(page, block);
-    if (load_relaxed(&page->owner_tag) == (part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | CARE_FULL)) {
+    if (load_relaxed(&page->owner_tag) == (part->tag | CARE_FULL)) {
       page_push_local(page, block);
       /* Empty: the holder releases it and gives its memory back at once, it has been idle long enough. */
       if (page_used(page) == remote_count(load_acquire(&page->thread_free)))

@@ -198,7 +198,7 @@ bool part_is_valid(const heap_part_t* part);
 
 /* The tag of a page that the part owns and has in a queue. */
 static inline uintptr_t part_tag(const heap_part_t* part, const page_t* page) {
-  return part->tag | (page->bin == BIN_TINY ? CARE_TINY : 0) | (page->holed != 0 ? CARE_HOLES : 0);
+  return part->tag | (page->holed != 0 ? CARE_HOLES : 0);
 }
 
 /* ---- empty pages (heap/retired.c; owner) ---- */

@@ -31,7 +31,7 @@ static bool looks_empty(page_t* page) {
   return used == remote_count(load_acquire(&page->thread_free));
 }
 
-static bool is_direct(unsigned bin) { return bin != BIN_TINY && bin_size(bin) <= DIRECT_SIZE_MAX; }
+static bool is_direct(unsigned bin) { return bin_size(bin) <= DIRECT_SIZE_MAX; }
 
 /* The first page that the part's fast paths do not allocate from. */
 static page_t* first_waiting(const heap_part_t* part, unsigned bin) {

@@ -24,8 +24,7 @@ static inline void queue_remove(page_queue_t* queue, page_t* page) {
   queue->count--;
 }
 
-/* The page that the fast paths take blocks of `bin` from; NULL: none.  Mirrored in the slots of its sizes
-   (tiny blocks have none). */
+/* The page that the fast paths take blocks of `bin` from; NULL: none.  Mirrored in the slots of its sizes. */
 void part_set_current(heap_part_t* part, unsigned bin, page_t* page);
 
 #endif

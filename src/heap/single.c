@@ -81,9 +81,7 @@ bool single_resize(page_t* page, size_t size) {
 }
 
 /* Huge pages, and the program's own memory, have to stay where they are. */
-static bool is_in_arena(const page_t* page) {
-  return segment_flags(page_slice(page) / SEGMENT_SLICES) != 0;
-}
+static bool is_in_arena(const page_t* page) { return segment_flags(page_slice(page) / SEGMENT_SLICES) != 0; }
 
 bool single_move(page_t* page, page_t* to) {
   static atomic_u32_t moves;

@@ -19,9 +19,7 @@ arena_t* arena_new(extent_t segments, arena_spec_t spec) {
   return arena;
 }
 
-arena_t* arena_newest(void) {
-  return load_acquire(&newest);
-}
+arena_t* arena_newest(void) { return load_acquire(&newest); }
 
 void arena_publish(arena_t* arena) {
   const extent_t segments = arena->area.segments;

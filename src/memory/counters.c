@@ -3,9 +3,7 @@
 
 memory_counters_t memory_counters;
 
-static size_t read_bytes(atomic_u64_t* counter) {
-  return (size_t)load_relaxed(counter);
-}
+static size_t read_bytes(atomic_u64_t* counter) { return (size_t)load_relaxed(counter); }
 
 memory_stats_t memory_stats(void) {
   memory_counters_t* const c = &memory_counters;

@@ -43,13 +43,9 @@ static inline void level_up(level_t* level) {
   figure_add(&level->total, 1);
   figure_raise(&level->peak, figure_add(&level->current, 1));
 }
-static inline void level_down(level_t* level) {
-  figure_subtract(&level->current, 1);
-}
+static inline void level_down(level_t* level) { figure_subtract(&level->current, 1); }
 
-static inline void counter_add(atomic_u64_t* counter, uint64_t amount) {
-  add_relaxed(counter, amount);
-}
+static inline void counter_add(atomic_u64_t* counter, uint64_t amount) { add_relaxed(counter, amount); }
 static inline void counter_subtract(atomic_u64_t* counter, uint64_t amount) {
   add_relaxed(counter, 0 - amount);
 }

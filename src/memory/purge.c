@@ -56,9 +56,7 @@ long purge_delay(void) {
   return delay < INT32_MAX ? delay * mi_option_get_clamp(mi_option_arena_purge_mult, 0, INT16_MAX) : delay;
 }
 
-static bool is_never(void) {
-  return option_get(mi_option_purge_delay) < 0;
-}
+static bool is_never(void) { return option_get(mi_option_purge_delay) < 0; }
 
 unsigned purge_level(void) {
   const size_t page = option_get(mi_option_allow_thp) >= 2 ? (size_t)1 << LARGE_PAGE_SHIFT : 1;
@@ -73,21 +71,13 @@ bool purge_at_once(size_t slices) {
   return unlikely(purge_delay() == 0) && slices >> purge_level() != 0;
 }
 
-void purge_set_mode(purge_mode_t mode) {
-  store_relaxed(&state.mode, (uint32_t)mode);
-}
+void purge_set_mode(purge_mode_t mode) { store_relaxed(&state.mode, (uint32_t)mode); }
 
-static bool is_inline(void) {
-  return load_relaxed(&state.mode) == PURGE_INLINE;
-}
+static bool is_inline(void) { return load_relaxed(&state.mode) == PURGE_INLINE; }
 
-static segment_word_t word_of(uint64_t period) {
-  return period % 2 == 0 ? WORD_DIRTY_EVEN : WORD_DIRTY_ODD;
-}
+static segment_word_t word_of(uint64_t period) { return period % 2 == 0 ? WORD_DIRTY_EVEN : WORD_DIRTY_ODD; }
 
-segment_word_t purge_young_word(void) {
-  return word_of(load_relaxed(&state.period));
-}
+segment_word_t purge_young_word(void) { return word_of(load_relaxed(&state.period)); }
 
 /* ---- one purge ---- */
 

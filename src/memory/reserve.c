@@ -10,9 +10,7 @@
 
 enum { HUGE_SEGMENTS = 1 << (HUGE_PAGE_SHIFT - (int)SEGMENT_SHIFT), START_MS_PER_PAGE = 500 };
 
-static void* address_of(size_t segment) {
-  return window_address(segment * SEGMENT_SLICES);
-}
+static void* address_of(size_t segment) { return window_address(segment * SEGMENT_SLICES); }
 
 /* New segments become an arena, or what they would be without one. */
 static arena_t* make_arena(extent_t segments, arena_spec_t spec) {
@@ -83,9 +81,7 @@ static size_t node_count(void) {
   return most > 0 ? min_size((size_t)most, nodes) : nodes;
 }
 
-int reserve_node(int node) {
-  return node < 0 ? NODE_ANY : (int)((size_t)node % node_count());
-}
+int reserve_node(int node) { return node < 0 ? NODE_ANY : (int)((size_t)node % node_count()); }
 
 size_t reserve_huge_interleaved(size_t pages, size_t nodes, uint64_t time_ms) {
   size_t have = 0;

@@ -45,9 +45,7 @@ static uint32_t word_for(uint32_t state) {
   return word - scavenger_state_of(word) + state;
 }
 
-static bool is_any_dirty(void) {
-  return summary_any(HINT_DIRTY + purge_level()) || arena_any_dirty();
-}
+static bool is_any_dirty(void) { return summary_any(HINT_DIRTY + purge_level()) || arena_any_dirty(); }
 
 static void sleep_until_dirty(void) {
   uint32_t awake = word_for(SCAVENGER_AWAKE), asleep = word_for(SCAVENGER_ASLEEP);

@@ -86,8 +86,6 @@ static inline piece_t piece_first(size_t first, size_t end) {
                    end};
 }
 
-static inline piece_t piece_next(piece_t p) {
-  return piece_first(p.next, p.end);
-}
+static inline piece_t piece_next(piece_t p) { return piece_first(p.next, p.end); }
 
 #endif

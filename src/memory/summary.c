@@ -22,9 +22,7 @@ _Static_assert(WINDOW_SEGMENTS == 64 * 64 * 64, "three levels");
 static atomic_u64_t* word_of(unsigned kind, unsigned level, size_t index) {
   return &levels[level][index / 64].kind[kind];
 }
-static uint64_t bit_of(size_t index) {
-  return UINT64_C(1) << (index % 64);
-}
+static uint64_t bit_of(size_t index) { return UINT64_C(1) << (index % 64); }
 
 /* Set the bit of each of these kinds and those above it. */
 static void raise_hints(unsigned kinds, unsigned level, size_t index) {
@@ -121,16 +119,10 @@ static size_t nearest(unsigned kind, size_t index, int direction) {
   return SLICE_NONE;
 }
 
-size_t summary_lowest(unsigned kind, size_t from) {
-  return nearest(kind, from, UP);
-}
-size_t summary_highest(unsigned kind, size_t from) {
-  return nearest(kind, from, DOWN);
-}
+size_t summary_lowest(unsigned kind, size_t from) { return nearest(kind, from, UP); }
+size_t summary_highest(unsigned kind, size_t from) { return nearest(kind, from, DOWN); }
 
-bool summary_any(unsigned kind) {
-  return load_seq_cst(&root.kind[kind]) != 0;
-}
+bool summary_any(unsigned kind) { return load_seq_cst(&root.kind[kind]) != 0; }
 
 void summary_rebuild(void) {
   span_t span = window_span();

@@ -55,12 +55,8 @@ static atomic_u64_t ready[WINDOW_SEGMENTS / 64]; /* a set of segments */
 _Static_assert(TABLE_DISTANCE >= WINDOW_SEGMENTS * SEGMENT_TABLE_SIZE, "the table ends below the base");
 _Static_assert((size_t)SEGMENT_SIZE > (size_t)ORIGIN_SHIFT_MASK, "the base has room for the shift");
 
-static bool is_placed(uintptr_t from) {
-  return (from & ORIGIN_SHIFT_MASK) == SHIFT_PLACED;
-}
-static uintptr_t base_of(uintptr_t from) {
-  return from & ~(uintptr_t)ORIGIN_SHIFT_MASK;
-}
+static bool is_placed(uintptr_t from) { return (from & ORIGIN_SHIFT_MASK) == SHIFT_PLACED; }
+static uintptr_t base_of(uintptr_t from) { return from & ~(uintptr_t)ORIGIN_SHIFT_MASK; }
 
 static uintptr_t table_of(uintptr_t from) {
   if (is_placed(from)) return base_of(from) - TABLE_DISTANCE;
@@ -74,9 +70,7 @@ static size_t capacity(uintptr_t from) {
 }
 
 /* Segments whose rows fill whole OS pages. */
-static size_t granule(void) {
-  return max_size(1, os_page_size() / SEGMENT_TABLE_SIZE);
-}
+static size_t granule(void) { return max_size(1, os_page_size() / SEGMENT_TABLE_SIZE); }
 
 /* ---- init ---- */
 
@@ -143,12 +137,8 @@ size_t window_padding(size_t segment, size_t alignment) {
   return (align_up(address, max_size(alignment, SEGMENT_SIZE)) - address) / SEGMENT_SIZE;
 }
 
-static void* segment_address(size_t segment) {
-  return window_address(segment * SEGMENT_SLICES);
-}
-static void* rows_address(size_t segment) {
-  return window_entry(segment * SEGMENT_SLICES);
-}
+static void* segment_address(size_t segment) { return window_address(segment * SEGMENT_SLICES); }
+static void* rows_address(size_t segment) { return window_entry(segment * SEGMENT_SLICES); }
 
 static int map_rows(uintptr_t from, size_t first, size_t count) {
   void* const rows = rows_address(first);
@@ -283,9 +273,7 @@ static bool is_adopted(size_t segment) {
   return false;
 }
 
-span_t window_span(void) {
-  return (span_t){0, window_segments(), load_acquire(&areas)};
-}
+span_t window_span(void) { return (span_t){0, window_segments(), load_acquire(&areas)}; }
 
 bool window_next_span(span_t* span) {
   const area_t* const area = span->next;
@@ -296,9 +284,7 @@ bool window_next_span(span_t* span) {
 
 /* ---- looking up ---- */
 
-size_t window_segments(void) {
-  return load_relaxed(&window.limit) >> SEGMENT_SHIFT;
-}
+size_t window_segments(void) { return load_relaxed(&window.limit) >> SEGMENT_SHIFT; }
 
 bool window_segment_ready(size_t segment) {
   if (segment < WINDOW_SEGMENTS && (load_acquire(&ready[segment / 64]) >> (segment % 64) & 1) != 0)

@@ -37,9 +37,7 @@ extern HIDDEN window_t window;
    False (no address space now) may become true later. */
 bool window_init(void);
 
-static inline table_entry_t* window_entry(size_t slice) {
-  return load_settled(&window.table) + slice;
-}
+static inline table_entry_t* window_entry(size_t slice) { return load_settled(&window.table) + slice; }
 
 static inline void* window_address(size_t slice) {
   return (char*)load_settled(&window.base) + (slice << SLICE_SHIFT);

@@ -79,17 +79,11 @@ static int map_exactly(void* addr, size_t size, int protection) {
   return error;
 }
 
-int os_reserve_at(void* addr, size_t size) {
-  return map_exactly(addr, size, PROT_NONE);
-}
+int os_reserve_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_NONE); }
 
-int os_map_at(void* addr, size_t size) {
-  return map_exactly(addr, size, PROT_READ | PROT_WRITE);
-}
+int os_map_at(void* addr, size_t size) { return map_exactly(addr, size, PROT_READ | PROT_WRITE); }
 
-void* os_map(size_t size) {
-  return map_anywhere(align_up(size, os_page_size()), PROT_READ | PROT_WRITE);
-}
+void* os_map(size_t size) { return map_anywhere(align_up(size, os_page_size()), PROT_READ | PROT_WRITE); }
 
 void* os_reserve(size_t size, size_t alignment) {
   if (size > ALLOC_SIZE_MAX - alignment) return NULL;
@@ -121,13 +115,9 @@ static int advise(void* addr, size_t size, int advice) {
   return error;
 }
 
-int os_purge(void* addr, size_t size) {
-  return advise(addr, size, MADV_DONTNEED);
-}
+int os_purge(void* addr, size_t size) { return advise(addr, size, MADV_DONTNEED); }
 
-int os_reset(void* addr, size_t size) {
-  return advise(addr, size, MADV_FREE);
-}
+int os_reset(void* addr, size_t size) { return advise(addr, size, MADV_FREE); }
 
 /* Kernels from 6.17 on move one mapping after the other and stop at the first that fails: what can be read in
    `to` has been moved there and goes back by copying.  Older kernels move all or nothing; the advice is not
@@ -191,9 +181,7 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
   return error;
 }
 
-void os_no_huge_pages(void* addr, size_t size) {
-  advise(addr, size, MADV_NOHUGEPAGE);
-}
+void os_no_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_NOHUGEPAGE); }
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -205,9 +193,7 @@ void os_populate(void* addr, size_t size) {
     store_relaxed(&is_unknown, 1u);
 }
 
-void os_want_huge_pages(void* addr, size_t size) {
-  advise(addr, size, MADV_HUGEPAGE);
-}
+void os_want_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_HUGEPAGE); }
 
 /* ---- time, chance, forks ---- */
 
@@ -355,12 +341,9 @@ unsigned os_numa_nodes(void) {
 /* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */
 size_t os_process_rss(void) {
   char text[128];
-  const long n = read_start("/proc/self/statm", text, sizeof(text));
-  long i = 0;
-  size_t pages = 0;
-  while (i < n && text[i] != ' ') i++;
-  for (i++; i < n && text[i] >= '0' && text[i] <= '9'; i++) pages = pages * 10 + (size_t)(text[i] - '0');
-  return pages * os_page_size();
+  text[read_start("/proc/self/statm", text, sizeof(text) - 1)] = 0;
+  const char* const resident = strchr(text, ' ');
+  return resident != NULL ? strtoul(resident, NULL, 10) * os_page_size() : 0;
 }
 
 /* /proc/self/status has it as "VmHWM:  123 kB", near its start. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/auxv.h>
@@ -64,9 +65,7 @@ static int reader_next(reader_t* reader) {
   return (unsigned char)reader->buffer[reader->at++];
 }
 
-static void reader_close(reader_t* reader) {
-  syscall(SYS_close, reader->file);
-}
+static void reader_close(reader_t* reader) { syscall(SYS_close, reader->file); }
 
 /* The text up to `separator` or the end, cut off at `size` - 1 characters.  False: there is no more. */
 static bool reader_line(reader_t* reader, char separator, char* line, size_t* length, size_t size) {
@@ -106,25 +105,14 @@ void os_environment(const char* prefix, void (*visit)(const char* entry)) {
   errno = saved;
 }
 
-static uintptr_t parse_hex(const char** at) {
-  uintptr_t value = 0;
-  for (;; (*at)++) {
-    if (**at >= '0' && **at <= '9') {
-      value = value * 16 + (uintptr_t)(**at - '0');
-    } else if (**at >= 'a' && **at <= 'f') {
-      value = value * 16 + (uintptr_t)(**at - 'a' + 10);
-    } else {
-      return value;
-    }
-  }
-}
-
 /* A line of /proc/self/maps: "start-end rwxp offset device inode   name". */
 static os_region_t parse_mapping(const char* line) {
   os_region_t region = {.place = OS_PLACE_UNMAPPED};
-  region.start = parse_hex(&line);
-  if (*line++ != '-') return region;
-  region.end = parse_hex(&line);
+  char* end;
+  region.start = strtoul(line, &end, 16);
+  if (*end != '-') return region;
+  region.end = strtoul(end + 1, &end, 16);
+  line = end;
   const bool writable = line[0] == ' ' && line[1] == 'r' && line[2] == 'w';
   for (int fields = 0; fields < 3 && *line != 0; fields++) line += 1 + strcspn(line + 1, " ");
   const char* inode = line + strspn(line, " ");
@@ -174,9 +162,7 @@ os_region_t os_region_of(const void* p) {
   return found;
 }
 
-static size_t milliseconds(struct timeval t) {
-  return (size_t)t.tv_sec * 1000 + (size_t)t.tv_usec / 1000;
-}
+static size_t milliseconds(struct timeval t) { return (size_t)t.tv_sec * 1000 + (size_t)t.tv_usec / 1000; }
 
 os_usage_t os_process_usage(void) {
   const int saved = errno;

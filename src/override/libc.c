@@ -14,26 +14,13 @@
 #include "alloc/resize.h"
 #include "os/os.h"
 
-void cfree(void* p);
 void free_sized(void* p, size_t size);
 void free_aligned_sized(void* p, size_t alignment, size_t size);
-void* __libc_malloc(size_t size);
-void* __libc_calloc(size_t count, size_t size);
-void* __libc_realloc(void* p, size_t size);
-void __libc_free(void* p);
-void __libc_cfree(void* p);
-void* __libc_memalign(size_t alignment, size_t size);
-void* __libc_valloc(size_t size);
-void* __libc_pvalloc(size_t size);
-void* __libc_reallocarray(void* p, size_t count, size_t size);
-int __posix_memalign(void** p, size_t alignment, size_t size);
 #if !defined(__GLIBC__) /* the only C library with this name of old */
 void* pvalloc(size_t size);
 #endif
 
-EXPORT void* malloc(size_t size) {
-  return malloc_fast(size);
-}
+EXPORT void* malloc(size_t size) { return malloc_fast(size); }
 
 EXPORT void* calloc(size_t count, size_t size) {
   size_t total;
@@ -61,15 +48,11 @@ EXPORT void* reallocarray(void* p, size_t count, size_t size) {
   return realloc(p, total);
 }
 
-EXPORT size_t malloc_usable_size(void* p) {
-  return mi_usable_size(p);
-}
+EXPORT size_t malloc_usable_size(void* p) { return mi_usable_size(p); }
 
 /* ---- C23: the caller knows size and alignment ---- */
 
-EXPORT void free_sized(void* p, size_t size) {
-  free_as(p, size, 0, KIND_ANY);
-}
+EXPORT void free_sized(void* p, size_t size) { free_as(p, size, 0, KIND_ANY); }
 
 EXPORT void free_aligned_sized(void* p, size_t alignment, size_t size) {
   free_as(p, size, alignment, KIND_ANY);
@@ -77,9 +60,7 @@ EXPORT void free_aligned_sized(void* p, size_t alignment, size_t size) {
 
 /* ---- aligned ---- */
 
-EXPORT void* aligned_alloc(size_t alignment, size_t size) {
-  return mi_aligned_alloc(alignment, size);
-}
+EXPORT void* aligned_alloc(size_t alignment, size_t size) { return mi_aligned_alloc(alignment, size); }
 
 EXPORT int posix_memalign(void** p, size_t alignment, size_t size) {
   return mi_posix_memalign(p, alignment, size);
@@ -98,49 +79,28 @@ EXPORT void* memalign(size_t alignment, size_t size) {
   return p;
 }
 
-EXPORT void* valloc(size_t size) {
-  return mi_valloc(size);
-}
+EXPORT void* valloc(size_t size) { return mi_valloc(size); }
 
-EXPORT void* pvalloc(size_t size) {
-  return mi_pvalloc(size);
-}
+EXPORT void* pvalloc(size_t size) { return mi_pvalloc(size); }
 
 /* ---- other names that programs and other libraries are linked with ---- */
 
-EXPORT void cfree(void* p) {
-  free_fast(p);
-}
-EXPORT void __libc_free(void* p) {
-  free_fast(p);
-}
-EXPORT void __libc_cfree(void* p) {
-  free_fast(p);
-}
-EXPORT void* __libc_malloc(size_t size) {
-  return malloc_fast(size);
-}
-EXPORT void* __libc_calloc(size_t count, size_t size) {
-  return mi_calloc(count, size);
-}
-EXPORT void* __libc_realloc(void* p, size_t size) {
-  return realloc(p, size);
-}
-EXPORT void* __libc_reallocarray(void* p, size_t count, size_t size) {
-  return reallocarray(p, count, size);
-}
-EXPORT void* __libc_memalign(size_t alignment, size_t size) {
-  return memalign(alignment, size);
-}
-EXPORT void* __libc_valloc(size_t size) {
-  return mi_valloc(size);
-}
-EXPORT void* __libc_pvalloc(size_t size) {
-  return mi_pvalloc(size);
-}
-EXPORT int __posix_memalign(void** p, size_t alignment, size_t size) {
-  return mi_posix_memalign(p, alignment, size);
-}
+#if defined(__clang__)
+#define ALIAS(name) EXPORT __attribute__((alias(#name)))
+#else
+#define ALIAS(name) EXPORT __attribute__((alias(#name), copy(name)))
+#endif
+ALIAS(free) void cfree(void* p);
+ALIAS(free) void __libc_free(void* p);
+ALIAS(free) void __libc_cfree(void* p);
+ALIAS(malloc) void* __libc_malloc(size_t size);
+ALIAS(calloc) void* __libc_calloc(size_t count, size_t size);
+ALIAS(realloc) void* __libc_realloc(void* p, size_t size);
+ALIAS(reallocarray) void* __libc_reallocarray(void* p, size_t count, size_t size);
+ALIAS(memalign) void* __libc_memalign(size_t alignment, size_t size);
+ALIAS(valloc) void* __libc_valloc(size_t size);
+ALIAS(pvalloc) void* __libc_pvalloc(size_t size);
+ALIAS(posix_memalign) int __posix_memalign(void** p, size_t alignment, size_t size);
 
 /* ---- names of other systems that programs made for mimalloc may be linked with; a program's own count ----
  */
@@ -149,32 +109,15 @@ EXPORT int __posix_memalign(void** p, size_t alignment, size_t size) {
 
 void* reallocf(void* p, size_t size);
 int reallocarr(void* ptrp, size_t count, size_t size);
-void vfree(void* p);
 size_t malloc_size(const void* p);
 size_t malloc_good_size(size_t size);
 void* _aligned_malloc(size_t size, size_t alignment);
 
-WEAK_EXPORT void* reallocf(void* p, size_t size) {
-  return mi_reallocf(p, size);
-}
-WEAK_EXPORT int reallocarr(void* ptrp, size_t count, size_t size) {
-  return mi_reallocarr(ptrp, count, size);
-}
-WEAK_EXPORT void vfree(void* p) {
-  free_fast(p);
-}
-WEAK_EXPORT size_t malloc_size(const void* p) {
-  return mi_usable_size(p);
-}
-WEAK_EXPORT size_t malloc_good_size(size_t size) {
-  return mi_good_size(size);
-}
-WEAK_EXPORT void* _aligned_malloc(size_t size, size_t alignment) {
-  return mi_malloc_aligned(size, alignment);
-}
-WEAK_EXPORT char* strdup(const char* s) {
-  return mi_strdup(s);
-}
-WEAK_EXPORT char* strndup(const char* s, size_t n) {
-  return mi_strndup(s, n);
-}
+ALIAS(free) __attribute__((weak)) void vfree(void* p);
+WEAK_EXPORT void* reallocf(void* p, size_t size) { return mi_reallocf(p, size); }
+WEAK_EXPORT int reallocarr(void* ptrp, size_t count, size_t size) { return mi_reallocarr(ptrp, count, size); }
+WEAK_EXPORT size_t malloc_size(const void* p) { return mi_usable_size(p); }
+WEAK_EXPORT size_t malloc_good_size(size_t size) { return mi_good_size(size); }
+WEAK_EXPORT void* _aligned_malloc(size_t size, size_t power) { return mi_malloc_aligned(size, power); }
+WEAK_EXPORT char* strdup(const char* s) { return mi_strdup(s); }
+WEAK_EXPORT char* strndup(const char* s, size_t n) { return mi_strndup(s, n); }

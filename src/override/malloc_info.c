@@ -35,9 +35,7 @@ EXPORT struct mallinfo2 mallinfo2(void) {
 }
 
 /* The older form has ints: what does not fit is the largest. */
-static int saturated(size_t value) {
-  return value > INT_MAX ? INT_MAX : (int)value;
-}
+static int saturated(size_t value) { return value > INT_MAX ? INT_MAX : (int)value; }
 
 EXPORT struct mallinfo mallinfo(void) {
   const struct mallinfo2 info = mallinfo2();
@@ -91,9 +89,7 @@ EXPORT int malloc_info(int options, FILE* file) {
   return ferror(file) ? -1 : 0;
 }
 
-EXPORT void malloc_stats(void) {
-  mi_stats_print_out(NULL, NULL);
-}
+EXPORT void malloc_stats(void) { mi_stats_print_out(NULL, NULL); }
 
 /* The bytes to keep make no difference: what is in use stays, all else goes. */
 EXPORT int malloc_trim(size_t keep) {

@@ -41,7 +41,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->slices = (uint8_t)slices;
   page->next = NULL;
   page->prev = NULL;
-  page->key = SECURE || bin == BIN_TINY ? os_random() | 1 : 0;
+  page->key = SECURE ? os_random() | 1 : 0;
   page->filled = 0;
   page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
@@ -52,13 +52,11 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
 /* Blocks first, first + stride, .., last become a list.  What the loop needs of the page is read once. */
 static void link_blocks(page_t* page, block_t* first, block_t* last) {
   const size_t stride = page->stride;
-  const uint64_t key = page->key;
-  const uintptr_t mark = page->bin != BIN_TINY ? (uintptr_t)page : 0;
   track_pause();
   for (block_t *block = first, *next; block != last; block = next) {
     next = (block_t*)(void*)((char*)block + stride);
-    block->next = (block_t*)((uintptr_t)next ^ key);
-    if (FREE_CHECKS && mark != 0) block->mark = mark;
+    block->next = next;
+    if (FREE_CHECKS) block->mark = (uintptr_t)page;
   }
   track_resume();
   block_set_next(page, last, NULL);
@@ -214,7 +212,7 @@ static size_t list_length(const page_t* page, const block_t* list) {
 }
 
 static bool list_is_marked(const page_t* page, const block_t* list) {
-  if (!FREE_CHECKS || page->bin == BIN_TINY) return true;
+  if (!FREE_CHECKS) return true;
   while (list != NULL && block_is_marked(page, list)) list = block_next(page, list);
   return list == NULL;
 }
@@ -236,7 +234,7 @@ bool page_is_valid(const page_t* page) {
 
 /* ---- looking from outside ---- */
 
-enum { LOOK_BLOCKS_MAX = SLICE_SIZE / 8 }; /* a page of 8-byte blocks is one slice, and no other has more */
+enum { LOOK_BLOCKS_MAX = SLICE_SIZE / 16 }; /* a page of 16-byte blocks is one slice, and no other has more */
 
 /* The owner changes the field with plain stores. */
 #define look_at(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)

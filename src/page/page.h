@@ -33,7 +33,7 @@
 typedef struct page_s page_t;
 __extension__ typedef unsigned __int128 uint128_t;
 
-/* What stands in a free block.  8-byte blocks have no room for the mark. */
+/* What stands in a free block. */
 typedef struct block_s {
   struct block_s* next;
   uintptr_t mark; /* the page's address while the block is free: freeing it again finds it there */
@@ -48,7 +48,6 @@ enum {
   TAG_ABANDONED = 4, /* no owner; the state in thread_free says so too */
   TAG_UNIT = 8,
   CARE_FULL = 1, /* the page is in the full list */
-  CARE_TINY = 2, /* 8-byte blocks: links are encoded, no mark */
   CARE_HOLES = 4, /* blocks of holes have no mark */
   CARE_MASK = TAG_UNIT - 1,
 };
@@ -80,7 +79,7 @@ struct page_s {
   };
   uint8_t slices;          /* const: 0 for a single */
   uint64_t bound;          /* owner, others read it: see page_set_capacity */
-  uint64_t key;            /* const: links are xor-ed with it (8-byte blocks only, else 0) */
+  uint64_t key;            /* const: links are xor-ed with it (secure builds, else 0) */
 
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
   page_t* next;                  /* owner: queue links */
@@ -175,7 +174,7 @@ static inline bool block_is_marked(const page_t* page, const block_t* block) {
 }
 static inline void block_set_mark(const page_t* page, block_t* block) {
   track_pause();
-  if (FREE_CHECKS && page->bin != BIN_TINY) block->mark = (uintptr_t)page;
+  if (FREE_CHECKS) block->mark = (uintptr_t)page;
   track_resume();
 }
 
@@ -195,17 +194,14 @@ static inline bool block_is_valid(const page_t* page, const block_t* block) {
 /* Somebody has written to a free block: reported, then the process ends, whatever the options are. */
 COLD _Noreturn void page_is_corrupt(const void* block);
 
-/* Take a block: the page has one.  Its mark (of an 8-byte block: its link) is cleared, so that a stale one
-   never makes a later free look like a second one; for a memory checker the lists alone tell. */
+/* Take a block: the page has one.  Its mark is cleared, so that a stale one never makes a later free look
+   like a second one; for a memory checker the lists alone tell. */
 static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
   page->free = block_next(page, block);
   if (SECURE && unlikely(page->free != NULL && !block_is_valid(page, page->free))) page_is_corrupt(block);
-  if (FREE_CHECKS && !TRACKED) {
-    if (page->bin != BIN_TINY) block->mark = 0;
-    else block->next = NULL;
-  }
+  if (FREE_CHECKS && !TRACKED) block->mark = 0;
   page_check_step(page);
   return block;
 }
@@ -290,7 +286,7 @@ typedef struct page_look_s {
   size_t reserved;
   size_t capacity;
   uint64_t key;
-  uint64_t listed[SLICE_SIZE / 8 / 64]; /* bit i: block i lies on a list of free blocks */
+  uint64_t listed[SLICE_SIZE / 16 / 64]; /* bit i: block i lies on a list of free blocks */
 } page_look_t;
 
 void page_look(const page_t* page, page_look_t* look);

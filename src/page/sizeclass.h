@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Size classes ("bins").
 
-     bin 0          8 bytes
-     bins 1 .. 8    16, 32, .. 128      multiples of 16: what the ABI asks of every block of 16 bytes and more
-     bins 9 ..      8 per doubling      144, 160, .. 256, 288, .. 512, .. 32 KiB
+     bins 0 .. 7    16, 32, .. 128      multiples of 16: what the ABI asks of every block of 16 bytes and more
+     bins 8 ..      8 per doubling      144, 160, .. 256, 288, .. 512, .. 32 KiB
 
    A request above 128 bytes wastes at most 1/8 of itself.  Between 65 and 113 bytes the ABI's alignment to 16
    costs up to 15 bytes, which is more than an eighth: those requests get the next multiple of 16, no more.
@@ -17,24 +16,21 @@
 #include "base/config.h"
 
 enum {
-  BIN_TINY = 0, /* 8-byte blocks: no room for a double-free mark */
-  BIN_FIRST_SPACED = 9,
-  BIN_COUNT = 9 + 8 * 8, /* 128 B .. 32 KiB: 8 doublings of 8 */
+  BIN_FIRST_SPACED = 8,
+  BIN_COUNT = 8 + 8 * 8, /* 128 B .. 32 KiB: 8 doublings of 8 */
   PAGE_SLICES_MAX = 16,
 };
 
 /* The bin of a request of `size` <= MEDIUM_BLOCK_MAX bytes. */
 static inline unsigned bin_of(size_t size) {
-  if (size <= 8 && !SECURE) return BIN_TINY; /* no room for a seal */
-  if (size <= 128) return (unsigned)((size + 15) >> 4);
+  if (size <= 128) return (unsigned)((size - (size > 0)) >> 4);
   const unsigned power = bit_highest(size - 1);
   return BIN_FIRST_SPACED + (power - 7) * 8 + (unsigned)(((size - 1) >> (power - 3)) & 7);
 }
 
 /* The usable size of the blocks of a bin. */
 static inline size_t bin_size(unsigned bin) {
-  if (bin == BIN_TINY) return 8;
-  if (bin < BIN_FIRST_SPACED) return (size_t)bin << 4;
+  if (bin < BIN_FIRST_SPACED) return (size_t)(bin + 1) << 4;
   const unsigned step = bin - BIN_FIRST_SPACED;
   return (size_t)(9 + (step & 7)) << (4 + step / 8);
 }

@@ -341,11 +341,13 @@ static void layout(void** state) {
   assert_int_equal(offsetof(mi_stats_t, malloc_huge_count), 648);
   assert_int_equal(offsetof(mi_stats_t, malloc_bins), 784);
   assert_int_equal(offsetof(mi_stats_t, chunk_bins), 4336);
-  assert_int_equal(mi_stats_get_bin_size(0), 8);
-  for (size_t bin = 1; bin < MI_BIN_HUGE; bin++) {
+  assert_int_equal(mi_stats_get_bin_size(0), 16);
+  for (size_t bin = 1; bin < MI_BIN_HUGE - 1; bin++) {
     assert_true(mi_stats_get_bin_size(bin) > mi_stats_get_bin_size(bin - 1));
     assert_int_equal(mi_good_size(mi_stats_get_bin_size(bin)), mi_stats_get_bin_size(bin));
   }
+  assert_int_equal(mi_stats_get_bin_size(MI_BIN_HUGE - 2), 32 * 1024);
+  assert_int_equal(mi_stats_get_bin_size(MI_BIN_HUGE - 1), 0); /* no block is that small, and no bin has it */
   assert_int_equal(mi_stats_get_bin_size(MI_BIN_HUGE), 0);
   assert_int_equal(mi_stats_get_bin_size(SIZE_MAX), 0);
 }

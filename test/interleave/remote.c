@@ -14,7 +14,7 @@
 #include "memory/window.h"
 #include "scenario.h"
 
-enum { BLOCKS = 4, BIN = 8 /* 128 bytes */ };
+enum { BLOCKS = 4, BIN = 7 /* 128 bytes */ };
 
 static table_entry_t table[SEGMENT_SLICES];
 static char memory[SLICE_SIZE] __attribute__((aligned(SLICE_SIZE)));

@@ -172,18 +172,6 @@ static void taking_a_block_clears_its_mark(void** unused) {
   drop_test_page(page);
 }
 
-static void tiny_blocks_have_encoded_links(void** unused) {
-  UNUSED(unused);
-  page_t* const page = test_page(BIN_TINY);
-  store_relaxed(&page->owner_tag, TAG_UNIT | CARE_TINY);
-  assert_true(page->key != 0);
-  assert_true(page_refill(page));
-  assert_ptr_equal(block_next(page, test_block(page, 0)), test_block(page, 1));
-  assert_ptr_not_equal(test_block(page, 0)->next, test_block(page, 1));
-  assert_true(page_is_valid(page));
-  drop_test_page(page);
-}
-
 /* ---- page_is_valid ---- */
 
 typedef void corrupt_t(page_t* page);
@@ -364,18 +352,6 @@ static void torn_copies_are_rebuilt(void** unused) {
   free(blocks);
 }
 
-static void rebuilding_tiny_pages(void** unused) {
-  UNUSED(unused);
-  page_t* const page = test_page(BIN_TINY);
-  store_relaxed(&page->owner_tag, TAG_UNIT | CARE_TINY);
-  take_all(page);
-  for (size_t i = 0; i < page->reserved; i += 2) page_push_local(page, test_block(page, i));
-  page_rebuild(page);
-  assert_int_equal(page->used, page->reserved / 2);
-  assert_int_equal(test_list_length(page, page->free), page->reserved / 2);
-  drop_test_page(page);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(blocks_are_carved_lazily_and_in_order),
@@ -387,11 +363,9 @@ int main(void) {
       cmocka_unit_test(zero_is_known_until_blocks_come_back),
       cmocka_unit_test(a_mark_is_confirmed_by_the_lists),
       cmocka_unit_test(taking_a_block_clears_its_mark),
-      cmocka_unit_test(tiny_blocks_have_encoded_links),
       cmocka_unit_test(corruption_is_noticed),
       cmocka_unit_test(torn_lists_are_rebuilt_at_every_store),
       cmocka_unit_test(torn_copies_are_rebuilt),
-      cmocka_unit_test(rebuilding_tiny_pages),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
