@@ -45,10 +45,12 @@ NOINLINE void* alloc_generic(request_t request); /* not cold: each page visit is
 NOINLINE void* alloc_slow(size_t size);
 NOINLINE void* alloc_slow_zero(size_t size);
 NOINLINE void free_slow(void* p, page_t* page);
+/* Secure builds: a block of a page of the calling thread. */
+NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim);
 COLD void free_outside(void* p);
 
-/* Secure builds: report a block that is not what the caller says.  SIZE_MAX, 0 and KIND_ANY say nothing. */
-void free_check_claims(void* p, size_t size, size_t alignment, block_kind_t kind);
+/* Secure builds: report a block that is not what the caller says.  An alignment of 0 says nothing. */
+void free_check_claims(void* p, seal_claim_t claim, size_t alignment);
 void free_parked(void); /* fully secure builds: end the delay of what has been freed */
 void* block_of_kind(void* p, block_kind_t kind); /* p may be NULL */
 NOINLINE void free_emptied(page_t* page);

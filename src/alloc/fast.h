@@ -9,13 +9,17 @@
 
 /* The page of a small size in the calling thread's part.  Threads start on the empty part and empty slots
    hold the empty page, so nothing here can be NULL. */
-ALWAYS_INLINE page_t* small_page(size_t size) { return thread_part->direct[(size + 7) >> 3]; }
+ALWAYS_INLINE page_t* small_page(size_t size) { return thread_part->direct[(size + SEAL_SIZE + 7) >> 3]; }
 
-/* A block of the page, or NULL. */
-ALWAYS_INLINE block_t* take_small(page_t* page) {
+/* Blocks of size 0 are special in secure builds. */
+ALWAYS_INLINE bool is_small(size_t size) { return size - SECURE <= (size_t)DIRECT_SIZE_MAX - SEAL_SIZE - SECURE; }
+
+/* A block of the page, or NULL; secure builds seal it. */
+ALWAYS_INLINE block_t* take_small(page_t* page, size_t size, block_kind_t kind) {
   block_t* block = page->free;
   IN_REGISTER(block);
   if (unlikely(block == NULL)) return NULL;
+  if (SECURE) return seal_put_small(page, page_pop(page), size, kind);
   page->used++;
   page->free = block->next;
   if (FREE_CHECKS) block->mark = 0;
@@ -25,25 +29,27 @@ ALWAYS_INLINE block_t* take_small(page_t* page) {
 
 /* Whatever is not "a small block, on hand" is one cold call. */
 ALWAYS_INLINE void* malloc_fast(size_t size) {
-  if (likely(size <= DIRECT_SIZE_MAX)) {
-    block_t* const block = take_small(small_page(size));
+  if (likely(is_small(size))) {
+    block_t* const block = take_small(small_page(size), size, KIND_MALLOC);
     if (likely(block != NULL)) return block;
   }
   return alloc_slow(size);
 }
 
 /* Zero the usable bytes of a block just taken; blocks never used before need only their link cleared. */
-ALWAYS_INLINE void zero_block(const page_t* page, block_t* block) {
-  if ((page->flags & PAGE_FRESH_ZERO) != 0) block->next = NULL;
+ALWAYS_INLINE void zero_block(const page_t* page, block_t* block, size_t size) {
+  if (SECURE_FULL) return; /* it has been looked at */
+  if (SECURE) memset(block, 0, size);
+  else if ((page->flags & PAGE_FRESH_ZERO) != 0) block->next = NULL;
   else memset(block, 0, page->stride); /* not less than its size */
 }
 
 ALWAYS_INLINE void* zalloc_fast(size_t size) {
-  if (likely(size <= DIRECT_SIZE_MAX)) {
+  if (likely(is_small(size))) {
     page_t* const page = small_page(size);
-    block_t* const block = take_small(page);
+    block_t* const block = take_small(page, size, KIND_MALLOC);
     if (likely(block != NULL)) {
-      zero_block(page, block);
+      zero_block(page, block, size);
       return block;
     }
   }
@@ -87,7 +93,7 @@ ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
 /* The range test answers for NULL, for other allocators' pointers and for garbage.  The tag test fails for
    other threads' pages, full pages, big blocks and all but the first slice of a page.  What is
    left is a block of an own page: is it the start of one, and not already free? */
-ALWAYS_INLINE void free_fast(void* p) {
+ALWAYS_INLINE void free_claimed(void* p, seal_claim_t claim) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
   if (unlikely(offset >= load_folded(&window.limit))) {
     free_outside(p);
@@ -95,8 +101,13 @@ ALWAYS_INLINE void free_fast(void* p) {
   }
   page_t* page = fast_page(offset);
   IN_REGISTER(page);
-  if (WATCHED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
+  if (TRACKED || unlikely(load_folded(&page->owner_tag) != thread_tag)) {
+    if (SECURE) free_check_claims(p, claim, 0);
     free_slow(p, page);
+    return;
+  }
+  if (SECURE) {
+    free_sealed(p, page, claim);
     return;
   }
   block_t* const block = p;
@@ -113,10 +124,12 @@ ALWAYS_INLINE void free_fast(void* p) {
   if (unlikely(--page->used == 0)) free_emptied(page);
 }
 
+ALWAYS_INLINE void free_fast(void* p) { free_claimed(p, NO_CLAIM); }
+
 /* A free that says what it believes of the block. */
 ALWAYS_INLINE void free_as(void* p, size_t size, size_t alignment, block_kind_t kind) {
-  if (SECURE) free_check_claims(p, size, alignment, kind);
-  free_fast(p);
+  if (SECURE && alignment != 0) free_check_claims(p, (seal_claim_t){size, kind}, alignment);
+  free_claimed(p, (seal_claim_t){size, kind});
 }
 
 #endif

@@ -82,6 +82,7 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
 static bool seal_is_good(const char* verb, const void* p, const page_t* page, seal_verdict_t verdict) {
   const size_t size = page_usable_size(page) - SEAL_SIZE;
   switch (verdict) {
+    case SEAL_OTHER:
     case SEAL_GOOD: return true;
     case SEAL_FREED:
       report_misuse(EAGAIN, "%s of %p (a block of %zu bytes): it was freed before (double free?)", verb, p,
@@ -187,14 +188,18 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
 
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
-  if (WATCHED || (tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
+  if (TRACKED || SECURE_FULL) return false;
+  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
   if ((tag & CARE_HOLES) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
   block_t* const block = (block_t*)p;
   const size_t offset = (size_t)((char*)p - page_start(page));
   const uint64_t bound = __atomic_load_n(&page->bound, __ATOMIC_RELAXED);
-  if (unlikely(!is_live_at(page, p, offset, bound) || !remote_push(page, block, offset))) return false;
-  scavenger_hint();
+  if (unlikely(!is_live_at(page, p, offset, bound))) return false;
+  if (SECURE && unlikely(seal_break(page, p, NO_CLAIM) != SEAL_GOOD)) return false;
+  if (likely(remote_push(page, block, offset))) scavenger_hint();
+  else if (SECURE) heap_free_remote(page, block); /* it is freed already, as far as its seal tells */
+  else return false;
   return true;
 }
 
@@ -209,8 +214,18 @@ static void free_now(void* p, page_t* page, uintptr_t tag) {
 }
 
 /* Fully secure builds: what is freed takes the place of what was freed some time ago, and that is free. */
-enum { PARKED = 256 };
+enum { PARKED = 256, WIPED_INLINE = 64 };
 static atomic_word_t parked[PARKED];
+static void free_later(void* p) {
+  static THREAD_LOCAL uint32_t count;
+  p = (void*)exchange_acq_rel(&parked[seal_chance((uintptr_t)p + count++, PARKED)], (uintptr_t)p);
+  if (p == NULL) return;
+  if (((block_t*)p)->next != NULL) page_is_corrupt(p); /* it was wiped */
+  page_t* page = page_at(window_slice_number(p));
+  if (load_relaxed(&page->owner_tag) == 0) page = page_of(p);
+  free_now(p, page, load_relaxed(&page->owner_tag));
+}
+
 
 static NOINLINE void free_careful(void* p, page_t* page) {
   uintptr_t tag = load_relaxed(&page->owner_tag);
@@ -225,16 +240,44 @@ static NOINLINE void free_careful(void* p, page_t* page) {
   }
   if (unlikely(thread_self == NULL)) thread_note_stranger();
   if (!free_is_valid(p, page, tag)) return;
-  if (SECURE && !seal_is_good("free", p, page, seal_break(page, p))) return;
-  if (SECURE_FULL && page->slices != 0 && page->stride <= SMALL_BLOCK_MAX) {
-    p = (void*)exchange_acq_rel(&parked[seal_chance(p) % PARKED], (uintptr_t)p);
-    if (p == NULL) return;
-    if (((block_t*)p)->next != NULL) page_is_corrupt(p); /* it was wiped */
-    page = page_of(p);
-    tag = load_relaxed(&page->owner_tag);
-  }
+  if (SECURE && !seal_is_good("free", p, page, seal_break(page, p, NO_CLAIM))) return;
   if (TRACKED) track_free(p, page_usable_size(page));
-  free_now(p, page, tag);
+  if (SECURE_FULL && page->slices != 0 && page->stride <= SMALL_BLOCK_MAX) free_later(p);
+  else free_now(p, page, tag);
+}
+
+/* Not short: the first block of a page, a big one, the last one that lives, and whatever is wrong. */
+static NOINLINE void free_sealed_long(void* p, page_t* page, seal_claim_t claim) {
+  const uint64_t offset = (uint16_t)(uintptr_t)p;
+  if (offset * page->reciprocal >= page->bound || seal_break(page, p, claim) != SEAL_GOOD) {
+    free_check_claims(p, claim, 0);
+    free_careful(p, page);
+  } else if (SECURE_FULL && page->stride <= SMALL_BLOCK_MAX) {
+    free_later(p);
+  } else {
+    page_push_local(page, p);
+    if (page->used == 0) free_emptied(page);
+  }
+}
+
+NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim) {
+  const uint64_t offset = (uint16_t)(uintptr_t)p;
+  if (unlikely(SECURE_FULL || page->used == 1 || offset == 0 || offset * page->reciprocal >= page->bound ||
+               !seal_break_small(page, p, claim))) {
+    free_sealed_long(p, page, claim);
+    return;
+  }
+  page_push_local(page, p);
+  char* const rest = (char*)p + sizeof(block_t*); /* behind the link */
+  const size_t size = page->stride - SEAL_SIZE - sizeof(block_t*);
+  if (unlikely(size > WIPED_INLINE)) {
+    if (size <= DIRECT_SIZE_MAX) memset(rest, 0, size);
+    return;
+  }
+  for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+    *(uint64_t*)(void*)(rest + i) = 0;
+    IN_REGISTER(i); /* or the compiler makes the loop one slow instruction */
+  }
 }
 
 void free_parked(void) {
@@ -298,18 +341,19 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
 
 /* What else is wrong with the pointer the free itself will say; a block that is only not what its free says
    goes, if the program goes on. */
-void free_check_claims(void* p, size_t size, size_t alignment, block_kind_t kind) {
+void free_check_claims(void* p, seal_claim_t claim, size_t alignment) {
   static const char* const names[] = {"malloc", "new", "new[]"};
+  if (claim.size == SIZE_MAX && alignment == 0 && (!SECURE_FULL || claim.kind == KIND_ANY)) return;
   page_t* const page = window_knows(p) ? page_of(p) : NULL;
   seal_t seal = {0};
   if (page == NULL || !block_is_start(page, p) || seal_read(page, p, &seal) != SEAL_GOOD) return;
   const size_t aligned = (size_t)1 << seal.alignment_shift;
-  if (size != SIZE_MAX && size != seal.size) {
-    report_misuse(EINVAL, "free of %p as %zu bytes: the block has %zu", p, size, seal.size);
+  if (claim.size != SIZE_MAX && claim.size != seal.size) {
+    report_misuse(EINVAL, "free of %p as %zu bytes: the block has %zu", p, claim.size, seal.size);
   } else if (alignment != 0 && max_size(alignment, 16) != max_size(aligned, 16)) {
     report_misuse(EINVAL, "free of %p as aligned to %zu: it was allocated for %zu", p, alignment, aligned);
-  } else if (SECURE_FULL && kind != KIND_ANY && kind != seal.kind) {
-    report_misuse(EINVAL, "free of %p by the counterpart of %s: it comes from %s", p, names[kind],
+  } else if (SECURE_FULL && claim.kind != KIND_ANY && claim.kind != seal.kind) {
+    report_misuse(EINVAL, "free of %p by the counterpart of %s: it comes from %s", p, names[claim.kind],
                   names[seal.kind]);
   }
 }

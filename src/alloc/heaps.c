@@ -25,11 +25,11 @@ static heap_part_t* ready_part(const heap_t* heap) {
 
 static void* heap_alloc(mi_heap_t* h, size_t size, zeroed_t memory) {
   heap_t* const heap = heap_or_main(h);
-  if (likely(size <= DIRECT_SIZE_MAX)) {
-    page_t* const page = ready_part(heap)->direct[(size + 7) >> 3];
-    if (likely(page->free != NULL)) {
-      block_t* const block = page_pop(page);
-      if (memory == MEMORY_ZERO) zero_block(page, block);
+  if (likely(is_small(size))) {
+    page_t* const page = ready_part(heap)->direct[(size + SEAL_SIZE + 7) >> 3];
+    block_t* const block = take_small(page, size, KIND_MALLOC);
+    if (likely(block != NULL)) {
+      if (memory == MEMORY_ZERO) zero_block(page, block, size);
       return block;
     }
   }

@@ -53,7 +53,6 @@ static zeroed_t fresh_memory(const page_t* page) {
 static void* sealed_block(page_t* page, void* p, const request_t* request, zeroed_t memory) {
   const unsigned shift = request->alignment > 1 ? bit_lowest(request->alignment) : 0;
   const size_t size = request->size - BLOCK_TAIL;
-  if (page->slices != 0) ((block_t*)p)->next = NULL;
   seal_put(page, p, (seal_t){size, shift, KIND_MALLOC});
   if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, size);
   return p;
@@ -85,7 +84,7 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   block_t* const block = page_pop(page);
   if (TRACKED) track_block(block, page, request);
   else if (SECURE) sealed_block(page, block, request, fresh_memory(page));
-  else if (request->memory == MEMORY_ZERO) zero_block(page, block);
+  else if (request->memory == MEMORY_ZERO) zero_block(page, block, request->size);
   return block;
 }
 
@@ -189,9 +188,8 @@ static inline void* on_hand_or_generic(request_t request) {
   const bool is_none = SECURE && request.size == 0;
   block_t* const block = is_none ? NULL : take_on_hand(request.size, &page);
   if (unlikely(block == NULL)) return alloc_generic(request);
-  request.size += SEAL_SIZE;
-  if (SECURE) return sealed_block(page, block, &request, fresh_memory(page));
-  if (request.memory == MEMORY_ZERO) zero_block(page, block);
+  if (SECURE) seal_put_small(page, block, request.size, KIND_MALLOC);
+  if (request.memory == MEMORY_ZERO) zero_block(page, block, request.size);
   return block;
 }
 

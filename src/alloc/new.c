@@ -63,7 +63,7 @@ NOINLINE void* new_slow(size_t size) {
   return likely(p != NULL) ? p : new_retry((request_t){.size = size});
 }
 
-EXPORT void* mi_new(size_t size) { return new_fast(size); }
+EXPORT void* mi_new(size_t size) { return new_fast(size, KIND_MALLOC); }
 
 EXPORT void* mi_new_nothrow(size_t size) {
   void* const p = malloc_fast(size);

@@ -15,12 +15,12 @@ COLD void* new_retry_nothrow(request_t request);
 NOINLINE void* new_slow(size_t size);
 
 /* malloc_fast with the tail of operator new, so that this path too needs no stack frame. */
-ALWAYS_INLINE void* new_fast(size_t size) {
-  if (likely(size <= DIRECT_SIZE_MAX)) {
-    block_t* const block = take_small(small_page(size));
+ALWAYS_INLINE void* new_fast(size_t size, block_kind_t kind) {
+  if (likely(is_small(size))) {
+    block_t* const block = take_small(small_page(size), size, kind);
     if (likely(block != NULL)) return block;
   }
-  return new_slow(size);
+  return SECURE_FULL ? block_of_kind(new_slow(size), kind) : new_slow(size);
 }
 
 /* Call function; NULL, or the exception object that it threw, which is caught (alloc/catch.c). */

@@ -16,7 +16,7 @@
 
 enum {
   TRACKED = MI_TRACK_VALGRIND || MI_TRACK_ASAN,
-  WATCHED = TRACKED || SECURE,                  /* 1: no fast paths */
+  WATCHED = TRACKED || SECURE, /* 1: no fast paths but those that know of seals */
   BLOCK_TAIL = TRACKED ? 16 : SEAL_SIZE, /* bytes that a block is longer than asked for */
 };
 

@@ -40,7 +40,7 @@ void part_set_current(heap_part_t* part, unsigned bin, page_t* page) {
   const size_t size = bin_size(bin);
   if (TRACKED) return;
   part->current[bin] = page;
-  if (SECURE || size > DIRECT_SIZE_MAX) return;
+  if (size > DIRECT_SIZE_MAX) return;
   const size_t low = bin == 0 ? 0 : bin_size(bin - 1) / 8 + 1;
   for (size_t i = low; i <= size / 8; i++) part->direct[i] = page != NULL ? page : &page_empty;
 }
@@ -269,7 +269,7 @@ bool part_is_valid(const heap_part_t* part) {
     const size_t slot = bin_size(bin) / 8;
     page_t* const current = part->current[bin];
     if (current != NULL && current != part->queues[bin].first) return false;
-    const page_t* const expected = current != NULL && !SECURE ? current : &page_empty;
+    const page_t* const expected = current != NULL ? current : &page_empty;
     if (slot < DIRECT_COUNT && part->direct[slot] != expected) return false;
   }
   return queue_is_valid(part, &part->full, CARE_FULL);

@@ -7,23 +7,25 @@
 
 #define NOT_USED __attribute__((unused))
 
-#define NEW(name, parameters, call, kind) \
-  void* name parameters;                  \
-  EXPORT void* name parameters { return SECURE_FULL ? block_of_kind(call, kind) : (call); }
+#define NEW(name, parameters, call) \
+  void* name parameters;            \
+  EXPORT void* name parameters { return call; }
+#define NEW_KIND(name, parameters, call, kind) \
+  NEW(name, parameters, SECURE_FULL ? block_of_kind(call, kind) : (call))
 
 #define DELETE(name, parameters, size, alignment, kind) \
   void name parameters;                                 \
   EXPORT void name parameters { free_as(p, size, alignment, kind); }
 
-NEW(_Znwm, (size_t size), new_fast(size), KIND_NEW)
-NEW(_Znam, (size_t size), new_fast(size), KIND_NEW_ARRAY)
-NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW)
-NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW_ARRAY)
-NEW(_ZnwmRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW)
-NEW(_ZnamRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW_ARRAY)
-NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
+NEW(_Znwm, (size_t size), new_fast(size, KIND_NEW))
+NEW(_Znam, (size_t size), new_fast(size, KIND_NEW_ARRAY))
+NEW_KIND(_ZnwmSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW)
+NEW_KIND(_ZnamSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW_ARRAY)
+NEW_KIND(_ZnwmRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW)
+NEW_KIND(_ZnamRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW_ARRAY)
+NEW_KIND(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
             mi_new_aligned_nothrow(size, alignment), KIND_NEW)
-NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
+NEW_KIND(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),
             mi_new_aligned_nothrow(size, alignment), KIND_NEW_ARRAY)
 
 #define DELETES(name, kind)                                                                             \

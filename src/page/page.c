@@ -15,6 +15,7 @@
 enum {
   CARVE_MIN = 4 * 1024,  /* bytes carved at a time: about one OS page, */
   CARVE_MAX = 16 * 1024, /* and up to this once the page has proved to be used */
+  EARLY_CARVES = 16,
 };
 
 static size_t block_index(const page_t* page, const block_t* block) {
@@ -42,6 +43,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->next = NULL;
   page->prev = NULL;
   page->key = SECURE ? os_random() | 1 : 0;
+  if (SECURE) seal_init();
   page->filled = 0;
   page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
@@ -119,6 +121,13 @@ static void page_carve(page_t* page) {
   if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
 }
 
+/* Secure builds: new blocks now and then, though freed ones would do: what was freed comes back when nobody
+   can tell. */
+static bool carves_early(const page_t* page) {
+  if (page_capacity(page) == page->reserved) return false;
+  return seal_chance((uintptr_t)page->local_free + page->used, EARLY_CARVES) == 0;
+}
+
 /* To the owner, and for figures: nobody else changes it meanwhile, or it does not matter. */
 static size_t settled_capacity(const page_t* page) {
   return load_settled(&((page_t*)(uintptr_t)page)->capacity);
@@ -141,6 +150,10 @@ void page_collect_remote(page_t* page) {
 
 refill_t page_refill(page_t* page) {
   if (page->free != NULL) return REFILL_FOUND;
+  if (SECURE && carves_early(page)) {
+    page_carve(page);
+    return REFILL_CARVED;
+  }
   if (page->local_free == NULL) page_collect_remote(page);
   if (page->local_free != NULL) {
     page->free = page->local_free;

@@ -143,7 +143,8 @@ static inline size_t page_slice_count(const page_t* page) {
 }
 
 static inline size_t page_usable_size(const page_t* page) {
-  return page->slices != 0 ? bin_size(page->bin) : (size_t)page->single_size;
+  if (page->slices == 0) return (size_t)page->single_size;
+  return page->stride <= SMALL_BLOCK_MAX ? page->stride : page->stride - CACHE_LINE; /* as bin_stride */
 }
 
 /* All invariants above, of a page of blocks that the caller owns. */
@@ -191,6 +192,12 @@ static inline bool block_is_valid(const page_t* page, const block_t* block) {
          page_is_block(page, block);
 }
 
+/* May it be the link of a free block? */
+static inline bool link_is_valid(const page_t* page, const block_t* next) {
+  const uint64_t offset = (uint64_t)((uintptr_t)next - (uintptr_t)page_start(page));
+  return (offset < (uint64_t)page->slices * SLICE_SIZE && offset * page->reciprocal < page->bound) || next == NULL;
+}
+
 /* Somebody has written to a free block: reported, then the process ends, whatever the options are. */
 COLD _Noreturn void page_is_corrupt(const void* block);
 
@@ -200,7 +207,7 @@ static inline block_t* page_pop(page_t* page) {
   block_t* const block = page->free;
   page->used++;
   page->free = block_next(page, block);
-  if (SECURE && unlikely(page->free != NULL && !block_is_valid(page, page->free))) page_is_corrupt(block);
+  if (SECURE && unlikely(!link_is_valid(page, page->free))) page_is_corrupt(block);
   if (FREE_CHECKS && !TRACKED) block->mark = 0;
   page_check_step(page);
   return block;

@@ -80,7 +80,7 @@ void remote_reset(page_t* page);
 
 remote_verdict_t remote_free(page_t* page, block_t* block);
 
-/* The usual case of remote_free, short: an owned page whose owner needs no signal, unencoded links.  `offset`
+/* The usual case of remote_free, short: an owned page whose owner needs no signal, plain links but in secure builds.  `offset`
    is the block's distance from the page's start.  False: nothing was done. */
 static inline bool remote_push(page_t* page, block_t* block, size_t offset) {
   char* const start = (char*)block - offset;
@@ -94,6 +94,7 @@ static inline bool remote_push(page_t* page, block_t* block, size_t offset) {
     const uint64_t head = word & REMOTE_HEAD_MASK;
     if (FREE_CHECKS) block->mark = (uintptr_t)page;
     block->next = head == 0 ? NULL : (block_t*)(void*)(start + (head - 1) * 8);
+    if (SECURE) block_set_next(page, block, block->next);
     next = (word & ~REMOTE_HEAD_MASK) + (offset / 8 + 1) + REMOTE_COUNT_ONE;
   } while (!cas_weak_acq_rel(&page->thread_free, &word, next));
   return true;
