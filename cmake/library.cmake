@@ -15,7 +15,7 @@ endif()
 
 # operator new throws through C frames.
 foreach(source ${MI_SOURCES})
-  if(source MATCHES "/src/(alloc/new\\.c|override/)")
+  if(source MATCHES "/src/(alloc/new|override/operators)\\.c$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -fexceptions)
   endif()
 endforeach()

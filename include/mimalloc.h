@@ -67,6 +67,13 @@
 #define mi_attr_alloc_align(p)
 #define mi_attr_const
 #endif
+/* What functions that return blocks are: fresh ones of s bytes, n times s, aligned to a; or resized ones. */
+#define mi_attr_block(s)               mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(s)
+#define mi_attr_array(n, s)            mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size2(n, s)
+#define mi_attr_aligned(s, a)          mi_attr_block(s) mi_attr_alloc_align(a)
+#define mi_attr_array_aligned(n, s, a) mi_attr_array(n, s) mi_attr_alloc_align(a)
+#define mi_attr_resized(s)             mi_attr_noexcept mi_attr_alloc_size(s)
+#define mi_attr_resized_array(n, s)    mi_attr_noexcept mi_attr_alloc_size2(n, s)
 #define mi_cdecl /* the calling convention of hooks: C's own */
 
 /* An export whose result must not be dropped, and one whose result is a block for mi_free. */
@@ -108,22 +115,21 @@ struct mi_heap_s mi_attr_takers(mi_attr_declare_taker);
 /* ---- the standard functions -------------------------------------------------------------------------- */
 
 /* A block of at least `size` bytes, contents undefined. */
-mi_decl_fresh void* mi_malloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_malloc(size_t size) mi_attr_block(1);
 
 /* A block of `count * size` bytes, all zero.  A product of 0 is a size of 0. */
-mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(1, 2);
+mi_decl_fresh void* mi_calloc(size_t count, size_t size) mi_attr_array(1, 2);
 
 /* Give block `p` the size `newsize`: in place where that is possible and wastes less than half of the block,
    else by moving its contents; the bytes up to the smaller size are kept, those behind are undefined.  The
    result replaces p, which is freed when it differs.  p NULL: mi_malloc(newsize).  newsize 0: a fresh
    smallest block, and p is freed (ISO C's realloc may return NULL there; ours, in the replacement of malloc,
    does). On failure p stays valid and unchanged. */
-mi_decl_fresh void* mi_realloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_realloc(void* p, size_t newsize) mi_attr_resized(2);
 
 /* p itself when its usable size is newsize or more, else NULL and p unchanged: a block never gets larger by
    this.  NULL for NULL.  A refusal is no error: errno stays, and the error hook is not called. */
-mi_decl_result void* mi_expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_result void* mi_expand(void* p, size_t newsize) mi_attr_resized(2);
 
 /* Return a block of any function here to the allocator.  NULL: nothing happens. */
 mi_decl_export void mi_free(void* p) mi_attr_noexcept;
@@ -144,20 +150,18 @@ mi_decl_result char* mi_realpath(const char* fname, char* resolved_name) mi_attr
 #define MI_SMALL_SIZE_MAX  (MI_SMALL_WSIZE_MAX * sizeof(void*))
 
 /* As mi_malloc and mi_zalloc for a size known to be at most MI_SMALL_SIZE_MAX (larger sizes work too). */
-mi_decl_fresh void* mi_malloc_small(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_zalloc_small(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_malloc_small(size_t size) mi_attr_block(1);
+mi_decl_fresh void* mi_zalloc_small(size_t size) mi_attr_block(1);
 
 /* A block of `size` bytes, all zero. */
-mi_decl_fresh void* mi_zalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_zalloc(size_t size) mi_attr_block(1);
 
 /* As mi_malloc and mi_realloc of count * size bytes. */
-mi_decl_fresh void* mi_mallocn(size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(1, 2);
-mi_decl_fresh void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_noexcept
-    mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_mallocn(size_t count, size_t size) mi_attr_array(1, 2);
+mi_decl_fresh void* mi_reallocn(void* p, size_t count, size_t size) mi_attr_resized_array(2, 3);
 
 /* As mi_realloc, but p is freed also when it fails. */
-mi_decl_fresh void* mi_reallocf(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_reallocf(void* p, size_t newsize) mi_attr_resized(2);
 
 /* The bytes a program may use at p: at least what was asked for, all of it writable.  0 for NULL.  Of what is
    no block of ours: 0 and a warning, but where malloc is replaced, what the malloc behind ours answers for
@@ -195,17 +199,15 @@ mi_decl_result size_t mi_wsize_from_size(size_t size) mi_attr_noexcept mi_attr_c
    may be used, so compilers are not told the size asked for. */
 mi_decl_fresh void* mi_umalloc(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_ucalloc(size_t count, size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
-mi_decl_fresh void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre,
-                                size_t* block_size_post) mi_attr_noexcept;
+mi_decl_fresh void* mi_urealloc(void* p, size_t newsize, size_t* block_size_pre, size_t* block_size_post)
+    mi_attr_noexcept;
 mi_decl_export void mi_ufree(void* p, size_t* block_size) mi_attr_noexcept;
 mi_decl_fresh void* mi_umalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_uzalloc_small(size_t size, size_t* block_size) mi_attr_noexcept mi_attr_malloc;
-mi_decl_fresh void* mi_umalloc_aligned(size_t size, size_t alignment,
-                                       size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_align(2);
-mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
-                                       size_t* block_size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_umalloc_aligned(size_t size, size_t alignment, size_t* block_size)
+    mi_attr_noexcept mi_attr_malloc mi_attr_alloc_align(2);
+mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment, size_t* block_size)
+    mi_attr_noexcept mi_attr_malloc mi_attr_alloc_align(2);
 
 /* ---- aligned allocation ------------------------------------------------------------------------------ */
 
@@ -216,41 +218,32 @@ mi_decl_fresh void* mi_uzalloc_aligned(size_t size, size_t alignment,
    alignment.  The reallocs keep p where it is if it happens to be so aligned, and is large enough; the
    alignment need not be that of the block before, and without an offset any number up to sizeof(void*) means
    that every address will do. */
-mi_decl_fresh void* mi_malloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
-mi_decl_fresh void* mi_malloc_aligned_at(size_t size, size_t alignment,
-                                         size_t offset) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_zalloc_aligned(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
-mi_decl_fresh void* mi_zalloc_aligned_at(size_t size, size_t alignment,
-                                         size_t offset) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_calloc_aligned(size_t count, size_t size,
-                                      size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(1, 2) mi_attr_alloc_align(3);
-mi_decl_fresh void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment,
-                                         size_t offset) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(1, 2);
-mi_decl_fresh void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment,
-                                          size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_malloc_aligned(size_t size, size_t alignment) mi_attr_aligned(1, 2);
+mi_decl_fresh void* mi_malloc_aligned_at(size_t size, size_t alignment, size_t offset) mi_attr_block(1);
+mi_decl_fresh void* mi_zalloc_aligned(size_t size, size_t alignment) mi_attr_aligned(1, 2);
+mi_decl_fresh void* mi_zalloc_aligned_at(size_t size, size_t alignment, size_t offset) mi_attr_block(1);
+mi_decl_fresh void* mi_calloc_aligned(size_t count, size_t size, size_t alignment) mi_attr_array_aligned(1, 2,
+                                      3);
+mi_decl_fresh void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment, size_t offset)
+    mi_attr_array(1, 2);
+mi_decl_fresh void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_resized(2);
+mi_decl_fresh void* mi_realloc_aligned_at(void* p, size_t newsize, size_t alignment, size_t offset)
+    mi_attr_resized(2);
 
 /* ---- resizing zero-initialised blocks ---------------------------------------------------------------- */
 
 /* As mi_realloc, and what the block grows by is zero.  p NULL: a zeroed block.  Only for NULL and for blocks
    that came zeroed from this allocator and were resized by nothing but these functions: the bytes between the
    size last asked for and the usable size are taken to be zero still.  So they must not be written. */
-mi_decl_fresh void* mi_rezalloc(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_noexcept
-    mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_noexcept
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment,
-                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_recalloc_aligned(void* p, size_t newcount, size_t size,
-                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_rezalloc(void* p, size_t newsize) mi_attr_resized(2);
+mi_decl_fresh void* mi_recalloc(void* p, size_t newcount, size_t size) mi_attr_resized_array(2, 3);
+mi_decl_fresh void* mi_rezalloc_aligned(void* p, size_t newsize, size_t alignment) mi_attr_resized(2);
+mi_decl_fresh void* mi_rezalloc_aligned_at(void* p, size_t newsize, size_t alignment, size_t offset)
+    mi_attr_resized(2);
+mi_decl_fresh void* mi_recalloc_aligned(void* p, size_t newcount, size_t size, size_t alignment)
+    mi_attr_resized_array(2, 3);
 mi_decl_fresh void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment,
-                                           size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
+                                           size_t offset) mi_attr_resized_array(2, 3);
 
 /* ---- POSIX, Unix and Windows names ------------------------------------------------------------------- */
 
@@ -264,7 +257,7 @@ mi_decl_result size_t mi_malloc_good_size(size_t size) mi_attr_noexcept;
 mi_decl_export bool mi_cfree(void* p) mi_attr_noexcept;
 
 /* mi_expand that reports a refusal in errno (ENOMEM). */
-mi_decl_result void* mi__expand(void* p, size_t newsize) mi_attr_noexcept mi_attr_alloc_size(2);
+mi_decl_result void* mi__expand(void* p, size_t newsize) mi_attr_resized(2);
 
 /* Store in *p a block of `size` bytes aligned to `alignment`.  Returns 0; EINVAL when p is NULL or the
    alignment is 0 or not a power of two multiple of sizeof(void*); ENOMEM.  *p is stored only on success, and
@@ -275,16 +268,13 @@ mi_decl_result int mi_posix_memalign(void** p, size_t alignment, size_t size) mi
    two: NULL and EINVAL; the C library's memalign, which the replacement of malloc follows, rounds it up).
    The size need not be a multiple of the alignment, which older editions of ISO C demand.  valloc: aligned to
    the OS page; pvalloc: that with the size rounded up to whole OS pages, of 0 to one. */
-mi_decl_fresh void* mi_memalign(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(1);
-mi_decl_fresh void* mi_aligned_alloc(size_t alignment, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(1);
-mi_decl_fresh void* mi_valloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_fresh void* mi_pvalloc(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
+mi_decl_fresh void* mi_memalign(size_t alignment, size_t size) mi_attr_aligned(2, 1);
+mi_decl_fresh void* mi_aligned_alloc(size_t alignment, size_t size) mi_attr_aligned(2, 1);
+mi_decl_fresh void* mi_valloc(size_t size) mi_attr_block(1);
+mi_decl_fresh void* mi_pvalloc(size_t size) mi_attr_block(1);
 
 /* mi_reallocn that reports in errno: EOVERFLOW when count * size overflows, else ENOMEM. */
-mi_decl_fresh void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_noexcept
-    mi_attr_alloc_size2(2, 3);
+mi_decl_fresh void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_resized_array(2, 3);
 
 /* NetBSD's: resize the block whose pointer `ptrp` points to (NULL there: none yet) to count * size bytes and
    store the new pointer there.  count 0: the block is freed and NULL stored.  Returns 0, or EINVAL (ptrp
@@ -293,11 +283,10 @@ mi_decl_fresh void* mi_reallocarray(void* p, size_t count, size_t size) mi_attr_
 mi_decl_export int mi_reallocarr(void* ptrp, size_t count, size_t size) mi_attr_noexcept;
 
 /* Other names of mi_recalloc_aligned and mi_recalloc_aligned_at. */
-mi_decl_fresh void* mi_aligned_recalloc(void* p, size_t newcount, size_t size,
-                                        size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(2, 3)
-    mi_attr_alloc_align(4);
+mi_decl_fresh void* mi_aligned_recalloc(void* p, size_t newcount, size_t size, size_t alignment)
+    mi_attr_resized_array(2, 3) mi_attr_alloc_align(4);
 mi_decl_fresh void* mi_aligned_offset_recalloc(void* p, size_t newcount, size_t size, size_t alignment,
-                                               size_t offset) mi_attr_noexcept mi_attr_alloc_size2(2, 3);
+                                               size_t offset) mi_attr_resized_array(2, 3);
 
 /* Copies of a multibyte and of a wide string; NULL for NULL. */
 mi_decl_fresh unsigned char* mi_mbsdup(const unsigned char* s) mi_attr_noexcept mi_attr_malloc;
@@ -320,9 +309,8 @@ mi_decl_export int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name
 mi_decl_result void* mi_new(size_t size) mi_attr_malloc mi_attr_alloc_size(1);
 mi_decl_result void* mi_new_aligned(size_t size, size_t alignment) mi_attr_malloc mi_attr_alloc_size(1)
     mi_attr_alloc_align(2);
-mi_decl_result void* mi_new_nothrow(size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size(1);
-mi_decl_result void* mi_new_aligned_nothrow(size_t size, size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(1) mi_attr_alloc_align(2);
+mi_decl_result void* mi_new_nothrow(size_t size) mi_attr_block(1);
+mi_decl_result void* mi_new_aligned_nothrow(size_t size, size_t alignment) mi_attr_aligned(1, 2);
 mi_decl_result void* mi_new_n(size_t count, size_t size) mi_attr_malloc mi_attr_alloc_size2(1, 2);
 mi_decl_result void* mi_new_realloc(void* p, size_t newsize) mi_attr_alloc_size(2);
 mi_decl_result void* mi_new_reallocn(void* p, size_t newcount, size_t size) mi_attr_alloc_size2(2, 3);
@@ -370,77 +358,61 @@ mi_decl_result bool mi_is_in_heap_region(const void* p) mi_attr_noexcept;
 mi_decl_export void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) mi_attr_noexcept;
 
 /* Blocks of `heap` (NULL: the main heap), by any thread; otherwise as mi_malloc and its kin. */
-mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_zalloc(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_heap_mallocn(mi_heap_t* heap, size_t count,
-                                    size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_heap_malloc(mi_heap_t* heap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_heap_zalloc(mi_heap_t* heap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) mi_attr_array(2, 3);
+mi_decl_fresh void* mi_heap_mallocn(mi_heap_t* heap, size_t count, size_t size) mi_attr_array(2, 3);
+mi_decl_fresh void* mi_heap_malloc_small(mi_heap_t* heap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) mi_attr_block(2);
 
 /* Resizing keeps a block of `heap` where it is when it fits; a block of another heap always moves into
    `heap`. */
-mi_decl_fresh void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
-    mi_attr_alloc_size(3);
-mi_decl_fresh void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) mi_attr_noexcept
-    mi_attr_alloc_size2(3, 4);
-mi_decl_fresh void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
-    mi_attr_alloc_size(3);
-mi_decl_fresh void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_noexcept
-    mi_attr_alloc_size(3);
-mi_decl_fresh void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) mi_attr_noexcept
-    mi_attr_alloc_size2(3, 4);
+mi_decl_fresh void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_resized(3);
+mi_decl_fresh void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size)
+    mi_attr_resized_array(3, 4);
+mi_decl_fresh void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) mi_attr_resized(3);
+mi_decl_fresh void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) mi_attr_resized(3);
+mi_decl_fresh void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size)
+    mi_attr_resized_array(3, 4);
 
 /* The same with an alignment: as mi_malloc_aligned and its kin. */
-mi_decl_fresh void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size,
-                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_fresh void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment,
-                                              size_t offset) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size,
-                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_fresh void* mi_heap_zalloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment,
-                                              size_t offset) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size,
-                                           size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(2, 3) mi_attr_alloc_align(4);
+mi_decl_fresh void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) mi_attr_aligned(2,
+                                           3);
+mi_decl_fresh void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset)
+    mi_attr_block(2);
+mi_decl_fresh void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) mi_attr_aligned(2,
+                                           3);
+mi_decl_fresh void* mi_heap_zalloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset)
+    mi_attr_block(2);
+mi_decl_fresh void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, size_t alignment)
+    mi_attr_array_aligned(2, 3, 4);
 mi_decl_fresh void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment,
-                                              size_t offset) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                            size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3);
+                                              size_t offset) mi_attr_array(2, 3);
+mi_decl_fresh void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment)
+    mi_attr_resized(3);
 mi_decl_fresh void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
-                                               size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+                                               size_t offset) mi_attr_resized(3);
 
 /* As mi_rezalloc_aligned and its kin (for blocks that came zeroed from such functions only). */
-mi_decl_fresh void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize,
-                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size(3);
+mi_decl_fresh void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment)
+    mi_attr_resized(3);
 mi_decl_fresh void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
-                                                size_t offset) mi_attr_noexcept mi_attr_alloc_size(3);
+                                                size_t offset) mi_attr_resized(3);
 mi_decl_fresh void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
-                                             size_t alignment) mi_attr_noexcept mi_attr_alloc_size2(3, 4);
+                                             size_t alignment) mi_attr_resized_array(3, 4);
 mi_decl_fresh void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
-                                                size_t alignment, size_t offset) mi_attr_noexcept
-    mi_attr_alloc_size2(3, 4);
+                                                size_t alignment, size_t offset) mi_attr_resized_array(3, 4);
 
 /* As mi_strdup, mi_strndup and mi_realpath: the copy lies in `heap`. */
 mi_decl_fresh char* mi_heap_strdup(mi_heap_t* heap, const char* s) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh char* mi_heap_strndup(mi_heap_t* heap, const char* s, size_t n) mi_attr_noexcept mi_attr_malloc;
-mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname,
-                                      char* resolved_name) mi_attr_noexcept;
+mi_decl_result char* mi_heap_realpath(mi_heap_t* heap, const char* fname, char* resolved_name)
+    mi_attr_noexcept;
 
 /* As mi_new and mi_new_n: the new-handler runs, and std::bad_alloc is thrown, when out of memory. */
 mi_decl_result void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
-mi_decl_result void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) mi_attr_malloc
-    mi_attr_alloc_size2(2, 3);
+mi_decl_result void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size)
+    mi_attr_malloc mi_attr_alloc_size2(2, 3);
 
 /* ---- a thread's parts of heaps ---------------------------------------------------------------------- */
 
@@ -474,41 +446,30 @@ mi_decl_export void mi_theap_delete(mi_theap_t* theap) mi_attr_noexcept;
 mi_decl_export void mi_theap_quiescent_abandon(mi_theap_t* theap) mi_attr_noexcept;
 
 /* Tune the sampling of guarded builds.  Accepted without effect: no build of this version guards blocks. */
-mi_decl_export void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate,
-                                                     size_t seed) mi_attr_noexcept;
-mi_decl_export void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min,
-                                                    size_t max) mi_attr_noexcept;
+mi_decl_export void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed)
+    mi_attr_noexcept;
+mi_decl_export void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_t max)
+    mi_attr_noexcept;
 
 /* As mi_heap_malloc and its kin, called for the theap's heap; `wsize` counts words of sizeof(void*) bytes,
    and mi_theap_alloc_new_nothrow is mi_new_nothrow for that heap. */
-mi_decl_fresh void* mi_theap_malloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_theap_zalloc(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_theap_calloc(mi_theap_t* theap, size_t count,
-                                    size_t size) mi_attr_noexcept mi_attr_malloc mi_attr_alloc_size2(2, 3);
-mi_decl_fresh void* mi_theap_malloc_small(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
-mi_decl_fresh void* mi_theap_zalloc_small(mi_theap_t* theap, size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
+mi_decl_fresh void* mi_theap_malloc(mi_theap_t* theap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_theap_zalloc(mi_theap_t* theap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_theap_calloc(mi_theap_t* theap, size_t count, size_t size) mi_attr_array(2, 3);
+mi_decl_fresh void* mi_theap_malloc_small(mi_theap_t* theap, size_t size) mi_attr_block(2);
+mi_decl_fresh void* mi_theap_zalloc_small(mi_theap_t* theap, size_t size) mi_attr_block(2);
 mi_decl_fresh void* mi_theap_wmalloc_small(mi_theap_t* theap, size_t wsize) mi_attr_noexcept mi_attr_malloc;
 mi_decl_fresh void* mi_theap_wzalloc_small(mi_theap_t* theap, size_t wsize) mi_attr_noexcept mi_attr_malloc;
-mi_decl_fresh void* mi_theap_malloc_aligned(mi_theap_t* theap, size_t size,
-                                            size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_fresh void* mi_theap_zalloc_aligned(mi_theap_t* theap, size_t size,
-                                            size_t alignment) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2) mi_attr_alloc_align(3);
-mi_decl_fresh void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
-    mi_attr_alloc_size(3);
-mi_decl_fresh void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_noexcept
-    mi_attr_alloc_size(3);
+mi_decl_fresh void* mi_theap_malloc_aligned(mi_theap_t* theap, size_t size, size_t alignment)
+    mi_attr_aligned(2, 3);
+mi_decl_fresh void* mi_theap_zalloc_aligned(mi_theap_t* theap, size_t size, size_t alignment)
+    mi_attr_aligned(2, 3);
+mi_decl_fresh void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_resized(3);
+mi_decl_fresh void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) mi_attr_resized(3);
 mi_decl_result void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) mi_attr_malloc mi_attr_alloc_size(2);
-mi_decl_result void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size) mi_attr_malloc
-    mi_attr_alloc_size2(2, 3);
-mi_decl_result void* mi_theap_alloc_new_nothrow(mi_theap_t* theap,
-                                                size_t size) mi_attr_noexcept mi_attr_malloc
-    mi_attr_alloc_size(2);
+mi_decl_result void* mi_theap_alloc_new_n(mi_theap_t* theap, size_t count, size_t size)
+    mi_attr_malloc mi_attr_alloc_size2(2, 3);
+mi_decl_result void* mi_theap_alloc_new_nothrow(mi_theap_t* theap, size_t size) mi_attr_block(2);
 
 /* ---- visiting heaps ---------------------------------------------------------------------------------- */
 
@@ -557,8 +518,8 @@ mi_decl_export bool mi_theap_visit_blocks(const mi_theap_t* theap, bool visit_bl
    those it moves blocks out of become empty and go back to the system.  Big blocks have pages of their own:
    false.  A hint: when other threads use the heap at the same time it may be a moment old.  p must be
    live. */
-mi_decl_export bool mi_unsafe_heap_page_is_under_utilized(mi_heap_t* heap, void* p,
-                                                          size_t percent) mi_attr_noexcept;
+mi_decl_export bool mi_unsafe_heap_page_is_under_utilized(mi_heap_t* heap, void* p, size_t percent)
+    mi_attr_noexcept;
 
 /* ---- names of version 2 ------------------------------------------------------------------------------ */
 
@@ -578,8 +539,8 @@ mi_decl_result bool mi_heap_check_owned(mi_heap_t* heap, const void* p) mi_attr_
    served visitors of abandoned blocks, which are told the heap itself.  arena_id as of mi_heap_new_in_arena.
  */
 typedef void* mi_arena_id_t;
-mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy,
-                                         mi_arena_id_t arena_id) mi_attr_noexcept;
+mi_decl_result mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy, mi_arena_id_t arena_id)
+    mi_attr_noexcept;
 
 /* ---- sub-processes ------------------------------------------------------------------------------------ */
 
@@ -611,8 +572,8 @@ mi_decl_export void mi_subproc_delete(mi_subproc_id_t subproc) mi_attr_noexcept;
 
 /* Call `visitor` with each live heap of the sub-process, the main heap first, until it returns false; false
    then, or when there is no such sub-process.  The visitor may end the heap that it is given. */
-mi_decl_export bool mi_subproc_visit_heaps(mi_subproc_id_t subproc, mi_heap_visit_fun* visitor,
-                                           void* arg) mi_attr_noexcept;
+mi_decl_export bool mi_subproc_visit_heaps(mi_subproc_id_t subproc, mi_heap_visit_fun* visitor, void* arg)
+    mi_attr_noexcept;
 
 /* Of 2.x: mi_heap_visit_abandoned_blocks of each heap of the sub-process; the tag is accepted without effect.
    False when the visitor stopped it, or there is no such sub-process. */
@@ -664,8 +625,8 @@ mi_decl_result bool mi_is_redirected(void) mi_attr_noexcept;
    free, and is not called from within itself.  One function in all: the last registered; NULL unregisters; a
    call that another thread has begun goes on. */
 typedef void(mi_cdecl mi_deferred_free_fun)(bool force, unsigned long long heartbeat, void* arg);
-mi_decl_export void mi_register_deferred_free(mi_deferred_free_fun* deferred_free,
-                                              void* arg) mi_attr_noexcept;
+mi_decl_export void mi_register_deferred_free(mi_deferred_free_fun* deferred_free, void* arg)
+    mi_attr_noexcept;
 
 /* Receives the allocator's text, whole lines, instead of stderr.  Up to 16 KiB written before the first
    registration are handed over by it.  NULL: back to stderr.  It may be called by any thread, by several at a
@@ -755,17 +716,17 @@ mi_decl_export bool mi_manage_memory(void* start, size_t size, bool is_committed
    memory comes from the NUMA node if it has some.  It stops when timeout_msecs have passed (0: never) or the
    system has no more.  Returns 0 when there is at least one page, or pages is 0; else ENOMEM.  Such memory is
    committed and is never given back.  interleave: spread over `numa_nodes` nodes (0: all), one arena each. */
-mi_decl_export int mi_reserve_huge_os_pages_at(size_t pages, int numa_node,
-                                               size_t timeout_msecs) mi_attr_noexcept;
+mi_decl_export int mi_reserve_huge_os_pages_at(size_t pages, int numa_node, size_t timeout_msecs)
+    mi_attr_noexcept;
 mi_decl_export int mi_reserve_huge_os_pages_at_ex(size_t pages, int numa_node, size_t timeout_msecs,
                                                   bool exclusive, mi_arena_id_t* arena_id) mi_attr_noexcept;
-mi_decl_export int mi_reserve_huge_os_pages_interleave(size_t pages, size_t numa_nodes,
-                                                       size_t timeout_msecs) mi_attr_noexcept;
+mi_decl_export int mi_reserve_huge_os_pages_interleave(size_t pages, size_t numa_nodes, size_t timeout_msecs)
+    mi_attr_noexcept;
 
 /* Of older versions: interleave over all nodes within max_secs (0: no limit); *pages_reserved, unless NULL,
    tells how many pages there are. */
-mi_decl_export int mi_reserve_huge_os_pages(size_t pages, double max_secs,
-                                            size_t* pages_reserved) mi_attr_noexcept;
+mi_decl_export int mi_reserve_huge_os_pages(size_t pages, double max_secs, size_t* pages_reserved)
+    mi_attr_noexcept;
 
 /* The start of the arena, and in *size (unless NULL) its bytes; NULL and 0 when there is no such arena. */
 mi_decl_result void* mi_arena_area(mi_arena_id_t arena_id, size_t* size) mi_attr_noexcept;

@@ -108,8 +108,7 @@ EXPORT mi_heap_t* mi_heap_new_in_arena(mi_arena_id_t arena_id) {
   arena_t* const arena = arena_of(arena_id);
   heap_t* heap = NULL;
   if (arena != NULL || arena_id == NULL) {
-    thread_attach();
-    thread_check_fork();
+    thread_begin();
     heap = heap_create_in(arena, thread_main_heap());
     errno = heap != NULL ? saved_errno : ENOMEM;
   } else {
@@ -125,9 +124,8 @@ EXPORT void mi_heap_set_numa_affinity(mi_heap_t* heap, int numa_node) {
 /* ---- upkeep and printing ---- */
 
 EXPORT void mi_arenas_purge(void) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   purge_all();
-  errno = saved_errno;
 }
 
 static size_t free_slices(const arena_t* arena) {

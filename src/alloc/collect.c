@@ -75,12 +75,10 @@ size_t memory_trim(void) {
 }
 
 EXPORT void mi_collect(bool force) {
-  const int saved_errno = errno;
-  thread_attach();
-  thread_check_fork();
+  KEEP_ERRNO;
+  thread_begin();
   alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
   alloc_collect(force ? CADENCE_FORCED : CADENCE_NORMAL);
-  errno = saved_errno;
 }
 
 EXPORT void mi_collect_reduce(size_t target_thread_owned) {
@@ -89,9 +87,8 @@ EXPORT void mi_collect_reduce(size_t target_thread_owned) {
 }
 
 EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
-  const int saved_errno = errno;
-  thread_attach();
-  thread_check_fork();
+  KEEP_ERRNO;
+  thread_begin();
   alloc_cadence(force ? CADENCE_FORCED : CADENCE_NORMAL);
   thread_t* const self = thread_enter();
   if (self != NULL) {
@@ -100,5 +97,4 @@ EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
     if (force) purge_all();
     thread_leave(self);
   }
-  errno = saved_errno;
 }

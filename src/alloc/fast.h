@@ -12,14 +12,16 @@
 ALWAYS_INLINE page_t* small_page(size_t size) { return thread_part->direct[(size + SEAL_SIZE + 7) >> 3]; }
 
 /* Blocks of size 0 are special in secure builds. */
-ALWAYS_INLINE bool is_small(size_t size) { return size - SECURE <= (size_t)DIRECT_SIZE_MAX - SEAL_SIZE - SECURE; }
+ALWAYS_INLINE bool is_small(size_t size) {
+  return size - SECURE <= (size_t)DIRECT_SIZE_MAX - SEAL_SIZE - SECURE;
+}
 
 /* A block of the page, or NULL; secure builds seal it. */
 ALWAYS_INLINE block_t* take_small(page_t* page, size_t size, block_kind_t kind) {
   block_t* block = page->free;
   IN_REGISTER(block);
   if (unlikely(block == NULL)) return NULL;
-  if (SECURE) return seal_put_small(page, page_pop(page), size, kind);
+  if (SECURE) return (block_t*)seal_put_small(page, page_pop(page), size, kind);
   page->used++;
   page->free = block->next;
   if (FREE_CHECKS) block->mark = 0;

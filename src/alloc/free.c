@@ -255,7 +255,7 @@ static NOINLINE void free_sealed_long(void* p, page_t* page, seal_claim_t claim)
   } else if (SECURE_FULL && page->stride <= SMALL_BLOCK_MAX) {
     free_later(p);
   } else {
-    page_push_local(page, p);
+    page_push_local(page, (block_t*)p);
     if (page->used == 0) free_emptied(page);
   }
 }
@@ -263,11 +263,11 @@ static NOINLINE void free_sealed_long(void* p, page_t* page, seal_claim_t claim)
 NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim) {
   const uint64_t offset = (uint16_t)(uintptr_t)p;
   if (unlikely(SECURE_FULL || page->used == 1 || offset == 0 || offset * page->reciprocal >= page->bound ||
-               !seal_break_small(page, p, claim))) {
+               !seal_break_small(page, (char*)p, claim))) {
     free_sealed_long(p, page, claim);
     return;
   }
-  page_push_local(page, p);
+  page_push_local(page, (block_t*)p);
   char* const rest = (char*)p + sizeof(block_t*); /* behind the link */
   const size_t size = page->stride - SEAL_SIZE - sizeof(block_t*);
   if (unlikely(size > WIPED_INLINE)) {
@@ -302,9 +302,8 @@ COLD void free_outside(void* p) {
     free_slow(p, page_at(window_slice_number(p)));
     return;
   }
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   foreign.free(p);
-  errno = saved_errno;
 }
 
 /* ---- looking up a block that is to be resized or measured ---- */

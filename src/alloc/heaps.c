@@ -158,8 +158,7 @@ EXPORT mi_heap_t* mi_heap_main(void) { return thread_main_heap(); }
 
 EXPORT mi_heap_t* mi_heap_new(void) {
   const int saved_errno = errno;
-  thread_attach();
-  thread_check_fork();
+  thread_begin();
   heap_t* const heap = heap_create(thread_main_heap());
   errno = heap != NULL ? saved_errno : ENOMEM;
   return heap;
@@ -200,7 +199,7 @@ static void forward_page(page_t* page, void* arg) {
 }
 
 void heap_delete(heap_t* heap) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   leave_default(heap);
   store_seq_cst(&heap->state, (uint32_t)HEAP_DELETED); /* partner: the look at the state in abandoned_link */
   thread_t* const self = thread_enter();
@@ -210,7 +209,6 @@ void heap_delete(heap_t* heap) {
   if (self != NULL) thread_leave(self);
   level_down(&heap_count);
   heap_unref(heap);
-  errno = saved_errno;
 }
 
 /* Tell the memory checker that all blocks of the page are gone: it knows itself which were there. */
@@ -241,7 +239,7 @@ EXPORT void mi_heap_delete(mi_heap_t* heap) {
 }
 
 void heap_destroy(heap_t* heap) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   if (SECURE_FULL) free_parked();
   leave_default(heap);
   thread_t* const self = thread_enter();
@@ -254,7 +252,6 @@ void heap_destroy(heap_t* heap) {
   }
   level_down(&heap_count);
   heap_unref(heap);
-  errno = saved_errno;
 }
 
 EXPORT void mi_heap_destroy(mi_heap_t* heap) {

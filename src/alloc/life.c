@@ -6,17 +6,15 @@
 #include "alloc/alloc.h"
 
 EXPORT void mi_thread_init(void) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   thread_attach();
-  errno = saved_errno;
 }
 
 EXPORT void mi_process_init(void) { mi_thread_init(); }
 
 EXPORT void mi_thread_done(void) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   if (thread_self != NULL && !thread_self->in_deferred) thread_exit(); /* the callback's caller goes on */
-  errno = saved_errno;
 }
 
 EXPORT void mi_thread_set_in_threadpool(void) {

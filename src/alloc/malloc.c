@@ -140,8 +140,7 @@ NOINLINE void* alloc_generic(request_t request) {
     if (nothing != NULL) return nothing;
   }
   request.size += BLOCK_TAIL;
-  thread_attach();
-  thread_check_fork();
+  thread_begin();
   thread_look_around();
   alloc_cadence(CADENCE_NORMAL);
   const long every = option_get(mi_option_generic_collect);

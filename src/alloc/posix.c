@@ -31,9 +31,8 @@ EXPORT void* mi__expand(void* p, size_t newsize) {
 
 EXPORT int mi_posix_memalign(void** p, size_t alignment, size_t size) {
   if (p == NULL || alignment % sizeof(void*) != 0 || !is_power_of_two(alignment)) return EINVAL;
-  const int saved = errno;
+  KEEP_ERRNO;
   void* const q = mi_malloc_aligned(size, alignment);
-  errno = saved;
   if (q == NULL) return ENOMEM;
   *p = q;
   return 0;

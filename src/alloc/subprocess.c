@@ -17,22 +17,20 @@ EXPORT mi_subproc_id_t mi_subproc_current(void) { return id_of(thread_main_heap(
 
 EXPORT mi_subproc_id_t mi_subproc_new(void) {
   const int saved_errno = errno;
-  thread_attach();
-  thread_check_fork();
+  thread_begin();
   heap_t* const main = heap_create(NULL);
   errno = main != NULL ? saved_errno : ENOMEM;
   return id_of(main);
 }
 
 EXPORT void mi_subproc_add_current_thread(mi_subproc_id_t id) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   heap_t* const main = main_of(id);
   thread_attach();
   if (main == NULL)
     report_warning("subproc_add_current_thread: there is no sub-process %p", id._mi_subproc_id);
   else if (main != thread_main_heap() && !thread_join_subprocess(main))
     report_warning("subproc_add_current_thread: the thread has allocated before, it stays where it is");
-  errno = saved_errno;
 }
 
 typedef struct visitor_s {

@@ -13,8 +13,7 @@
 EXPORT mi_theap_t* mi_heap_theap(mi_heap_t* h) {
   heap_t* const heap = heap_or_main(h);
   const int saved_errno = errno;
-  thread_attach();
-  thread_check_fork();
+  thread_begin();
   const thread_t* const root = thread_root();
   heap_part_t* part = root != NULL ? thread_find_part(root, heap) : NULL;
   thread_t* const self = part == NULL ? thread_enter() : NULL;
@@ -39,7 +38,7 @@ static bool enter_part(const heap_t* heap, thread_t** self, heap_part_t** part) 
 
 EXPORT void mi_theap_delete(mi_theap_t* theap) {
   if (theap == NULL) return;
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   heap_t* const heap = theap->heap;
   thread_t* self;
   heap_part_t* part;
@@ -48,11 +47,10 @@ EXPORT void mi_theap_delete(mi_theap_t* theap) {
     thread_end_part(self, part);
     thread_leave(self);
   }
-  errno = saved_errno;
 }
 
 EXPORT void mi_theap_quiescent_abandon(mi_theap_t* theap) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   thread_t* self;
   heap_part_t* part;
   if (enter_part(theap_heap(theap), &self, &part)) {
@@ -60,7 +58,6 @@ EXPORT void mi_theap_quiescent_abandon(mi_theap_t* theap) {
     part_abandon_all(part);
     thread_leave(self);
   }
-  errno = saved_errno;
 }
 
 EXPORT void mi_theap_collect(mi_theap_t* theap, bool force) { mi_heap_collect(theap_heap(theap), force); }
@@ -81,9 +78,8 @@ EXPORT void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_
 /* ---- the default ---- */
 
 EXPORT mi_heap_t* mi_heap_get_default(void) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   thread_attach();
-  errno = saved_errno;
   const thread_t* const root = thread_root();
   return root != NULL ? root->default_heap : &heap_main;
 }

@@ -11,20 +11,8 @@ static void put(const char* text) {
   UNUSED(written);
 }
 
-void check_failed(const char* what, const char* file, int line) {
-  char digits[12];
-  size_t at = sizeof(digits) - 1;
-  digits[at] = 0;
-  do {
-    digits[--at] = (char)('0' + line % 10);
-    line /= 10;
-  } while (line != 0);
+void check_failed(const char* what) {
   put("mimalloc: internal invariant broken: ");
   put(what);
-  put(" at ");
-  put(file);
-  put(":");
-  put(digits + at);
-  put("\n");
   abort();
 }

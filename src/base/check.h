@@ -7,11 +7,14 @@
 #include "base/compiler.h"
 #include "base/config.h"
 
-COLD void check_failed(const char* what, const char* file, int line);
+COLD void check_failed(const char* what);
 
-#define check(condition)                                                            \
-  do {                                                                              \
-    if (DEBUG_CHECKS && unlikely(!(condition))) check_failed(#condition, __FILE__, __LINE__); \
+#define CHECK_TEXT(x)   #x
+#define CHECK_LINE(line) CHECK_TEXT(line)
+#define check(condition)                                                        \
+  do {                                                                          \
+    if (DEBUG_CHECKS && unlikely(!(condition)))                                 \
+      check_failed(#condition " at " __FILE__ ":" CHECK_LINE(__LINE__) "\n");   \
   } while (0)
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef BASE_COMPILER_H
 #define BASE_COMPILER_H
 
+#include <errno.h>
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -41,5 +43,9 @@
 #define IN_REGISTER(x) __asm__("" : "+r"(x))
 
 #define UNUSED(x) ((void)(x))
+
+/* A function that begins with this leaves errno as it was. */
+static inline void restore_errno(const int* saved) { errno = *saved; }
+#define KEEP_ERRNO __attribute__((cleanup(restore_errno), unused)) const int errno_before = errno
 
 #endif

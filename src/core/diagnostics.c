@@ -70,14 +70,13 @@ static void line_format(line_t* line, const char* kind, const char* format, va_l
 }
 
 void print_to(const output_t* output, const char* format, ...) {
-  const int saved = errno;
+  KEEP_ERRNO;
   char text[LINE_MAX_LENGTH];
   va_list arguments;
   va_start(arguments, format);
   const size_t length = format_text_v(text, sizeof(text), format, arguments);
   va_end(arguments);
   emit(output, text, length);
-  errno = saved;
 }
 
 static bool shows_errors(void) {
@@ -102,7 +101,7 @@ typedef enum weight_e { WEIGHT_SILENT, WEIGHT_SHOWN, WEIGHT_FATAL } weight_t;
 
 /* A line, the error hook, and what the weight says: a fatal line is on stderr wherever else it goes. */
 static void report_error(weight_t weight, int code, const char* format, va_list arguments) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const bool fatal = weight == WEIGHT_FATAL;
   line_t line;
   line_format(&line, "error: ", format, arguments);
@@ -111,7 +110,6 @@ static void report_error(weight_t weight, int code, const char* format, va_list 
     emit(&to_default, line.text, line.length);
   call_error_hook(code);
   if (fatal) abort();
-  errno = saved;
 }
 
 void report_misuse(int code, const char* format, ...) {
@@ -130,14 +128,6 @@ void report_failure(int code, const char* format, ...) {
   va_end(arguments);
 }
 
-static void print_line(const char* kind, const char* format, va_list arguments) {
-  const int saved = errno;
-  line_t line;
-  line_format(&line, kind, format, arguments);
-  emit(&to_default, line.text, line.length);
-  errno = saved;
-}
-
 void report_fatal(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -148,27 +138,19 @@ void report_fatal(const char* format, ...) {
   abort();
 }
 
-void report_warning(const char* format, ...) {
-  if (!shows_errors() || !under_cap(&warnings_printed, mi_option_max_warnings)) return;
-  va_list arguments;
-  va_start(arguments, format);
-  print_line("warning: ", format, arguments);
-  va_end(arguments);
+static bool is_wanted(line_kind_t kind) {
+  if (kind == LINE_VERBOSE) return option_enabled(mi_option_verbose);
+  return (kind == LINE_MISTAKE || shows_errors()) && under_cap(&warnings_printed, mi_option_max_warnings);
 }
 
-void report_mistake(const char* format, ...) {
-  if (!under_cap(&warnings_printed, mi_option_max_warnings)) return;
+void report_line(line_kind_t kind, const char* format, ...) {
+  if (!is_wanted(kind)) return;
+  KEEP_ERRNO;
   va_list arguments;
   va_start(arguments, format);
-  print_line("warning: ", format, arguments);
-  va_end(arguments);
-}
-
-void report_verbose(const char* format, ...) {
-  if (!option_enabled(mi_option_verbose)) return;
-  va_list arguments;
-  va_start(arguments, format);
-  print_line("", format, arguments);
+  line_t line;
+  line_format(&line, kind == LINE_VERBOSE ? "" : "warning: ", format, arguments);
+  emit(&to_default, line.text, line.length);
   va_end(arguments);
 }
 

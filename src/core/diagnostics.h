@@ -34,13 +34,12 @@ COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(
    Built with MI_XMALLOC: no memory or too large is a line in any case, the error hook, abort. */
 COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Something is odd: a line with show_errors. */
-COLD void report_warning(const char* format, ...) __attribute__((format(printf, 1, 2)));
-
-/* The user's settings cannot be followed: a line, always. */
-COLD void report_mistake(const char* format, ...) __attribute__((format(printf, 1, 2)));
-
-/* What the allocator does: a line with verbose. */
-COLD void report_verbose(const char* format, ...) __attribute__((format(printf, 1, 2)));
+/* One more line: something is odd (with show_errors); the user's settings cannot be followed (always); what
+   the allocator does (with verbose). */
+typedef enum line_kind_e { LINE_WARNING, LINE_MISTAKE, LINE_VERBOSE } line_kind_t;
+COLD void report_line(line_kind_t kind, const char* format, ...) __attribute__((format(printf, 2, 3)));
+#define report_warning(...) report_line(LINE_WARNING, __VA_ARGS__)
+#define report_mistake(...) report_line(LINE_MISTAKE, __VA_ARGS__)
+#define report_verbose(...) report_line(LINE_VERBOSE, __VA_ARGS__)
 
 #endif

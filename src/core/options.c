@@ -185,12 +185,11 @@ static long suffix_factor(const char* suffix) {
    holds are the largest.  False: not a number, or too large. */
 static bool parse_number(const char* text, option_unit_t unit, long* value) {
   const bool sized = unit == UNIT_BYTES || unit == UNIT_KIB;
-  const int saved = errno;
+  KEEP_ERRNO;
   char* end;
   errno = 0;
   long number = strtol(text, &end, strpbrk(text, "xX") != NULL ? 16 : 10);
   const bool bad = end == text || errno != 0 || number == VALUE_UNREAD;
-  errno = saved;
   if (bad) return false;
   if (sized && number < 0) number = 0;
   if (*end != 0) {

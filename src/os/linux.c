@@ -45,9 +45,8 @@ size_t os_page_size(void) {
   static atomic_word_t page_size; /* getauxval is cheap, but the page size is asked for often */
   size_t size = load_relaxed(&page_size);
   if (size == 0) {
-    const int saved = errno;
+    KEEP_ERRNO;
     size = (size_t)getauxval(AT_PAGESZ);
-    errno = saved;
     if (!is_power_of_two(size)) size = 4 * KiB;
     store_relaxed(&page_size, size);
   }
@@ -57,16 +56,15 @@ size_t os_page_size(void) {
 /* ---- mappings ---- */
 
 static void* map_anywhere(size_t size, int protection) {
-  const int saved = errno;
+  KEEP_ERRNO;
   void* const p = mmap(NULL, size, protection, MAP_PRIVATE_ZERO, -1, 0);
-  errno = saved;
   return p == MAP_FAILED ? NULL : p;
 }
 
 /* The address is a hint: the kernel follows it where nothing is mapped and never replaces a mapping.  (The
    flag MAP_FIXED_NOREPLACE says the same, but kernels before 4.17 and some sanitizers get it wrong.) */
 static int map_exactly(void* addr, size_t size, int protection) {
-  const int saved = errno;
+  KEEP_ERRNO;
   int error = 0;
   void* const p = mmap(addr, size, protection, MAP_PRIVATE_ZERO, -1, 0);
   if (p == MAP_FAILED) {
@@ -75,7 +73,6 @@ static int map_exactly(void* addr, size_t size, int protection) {
     munmap(p, size);
     error = EEXIST;
   }
-  errno = saved;
   return error;
 }
 
@@ -96,22 +93,19 @@ void* os_reserve(size_t size, size_t alignment) {
 }
 
 void os_unmap(void* addr, size_t size) {
-  const int saved = errno;
+  KEEP_ERRNO;
   munmap(addr, size);
-  errno = saved;
 }
 
 int os_commit(void* addr, size_t size) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const int error = mprotect(addr, size, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
-  errno = saved;
   return error;
 }
 
 static int advise(void* addr, size_t size, int advice) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const int error = madvise(addr, size, advice) == 0 ? 0 : errno;
-  errno = saved;
   return error;
 }
 
@@ -137,7 +131,7 @@ static int map_over(void* addr, size_t size, int protection) {
 /* The destination is made unreadable first, so that undo_move can tell; it is never a hole that another
    thread's mmap might fill. */
 int os_move(void* from, void* to, size_t size) {
-  const int saved = errno;
+  KEEP_ERRNO;
   int error = map_over(to, size, PROT_NONE);
   if (error == 0 &&
       mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED) {
@@ -145,7 +139,6 @@ int os_move(void* from, void* to, size_t size) {
     undo_move((char*)from, (char*)to, size);
     if (map_over(to, size, PROT_READ | PROT_WRITE) != 0) error = ENOTRECOVERABLE;
   }
-  errno = saved;
   return error;
 }
 
@@ -155,14 +148,13 @@ int os_move(void* from, void* to, size_t size) {
 
 /* A mapping that fails may have unmapped what it was to replace. */
 int os_map_huge(void* addr, size_t size, unsigned shift) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const int flags = MAP_PRIVATE_ZERO | MAP_FIXED | MAP_HUGETLB | (int)(shift << MAP_HUGE_SHIFT);
   int error = 0;
   if (mmap(addr, size, PROT_READ | PROT_WRITE, flags, NO_FILE, 0) != addr) {
     error = errno;
     if (map_over(addr, size, PROT_NONE) != 0) error = ENOTRECOVERABLE;
   }
-  errno = saved;
   return error;
 }
 
@@ -170,14 +162,13 @@ int os_map_huge(void* addr, size_t size, unsigned shift) {
 enum { NODES_MAX = 1024, PREFER_NODE = 1 };
 
 int os_prefer_node(void* addr, size_t size, unsigned node) {
-  const int saved = errno;
+  KEEP_ERRNO;
   unsigned long mask[NODES_MAX / 64] = {0};
   if (node >= NODES_MAX) return EINVAL;
   mask[node / 64] = 1ul << (node % 64);
   /* The kernel takes the number of bits plus one. */
   const long result = syscall(SYS_mbind, addr, size, PREFER_NODE, mask, NODES_MAX + 1ul, 0u);
   const int error = result == 0 ? 0 : errno;
-  errno = saved;
   return error;
 }
 
@@ -199,9 +190,8 @@ void os_want_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_HUGEP
 
 uint64_t os_now_ms(void) {
   struct timespec now = {0, 0};
-  const int saved = errno;
+  KEEP_ERRNO;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  errno = saved;
   return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
@@ -215,7 +205,7 @@ static uint64_t scramble(uint64_t x) {
 }
 
 uint64_t os_random(void) {
-  const int saved = errno;
+  KEEP_ERRNO;
   uint64_t bits = 0;
   if (syscall(SYS_getrandom, &bits, sizeof(bits), GRND_NONBLOCK) != (long)sizeof(bits)) {
     static atomic_u64_t calls; /* a start without entropy: the loader's 16 random bytes, time, and a count */
@@ -226,7 +216,6 @@ uint64_t os_random(void) {
         (start != NULL ? start[0] ^ start[1] : 0) ^ scramble((uint64_t)now.tv_nsec + add_relaxed(&calls, 1));
     bits = scramble(bits ^ (uint64_t)now.tv_sec);
   }
-  errno = saved;
   return bits;
 }
 
@@ -235,14 +224,13 @@ atomic_u64_t* os_fork_word(void) {
   static atomic_u64_t none; /* its address stands for "the kernel cannot" */
   atomic_u64_t* known = load_acquire(&word);
   if (known == NULL) {
-    const int saved = errno;
+    KEEP_ERRNO;
     atomic_u64_t* mine = os_map(os_page_size());
     if (mine == NULL) return NULL; /* asked again next time */
     if (madvise(mine, os_page_size(), MADV_WIPEONFORK) != 0) {
       os_unmap(mine, os_page_size());
       mine = &none;
     }
-    errno = saved;
     /* release: the page is set up before its address is seen (load_acquire above). */
     if (cas_strong_acq_rel(&word, &known, mine)) {
       known = mine;
@@ -270,7 +258,7 @@ static bool is_first_stderr(int file) {
 }
 
 void os_keep_stderr(void) {
-  const int saved = errno;
+  KEEP_ERRNO;
   struct stat now;
   first_stderr.copy = NO_FILE;
   if (fstat(STDERR_FILENO, &now) == 0) {
@@ -281,21 +269,19 @@ void os_keep_stderr(void) {
     first_stderr.inode = now.st_ino;
   }
   first_stderr.known = true;
-  errno = saved;
 }
 
 void os_return_to_stderr(void) {
   if (!first_stderr.known) return;
-  const int saved = errno;
+  KEEP_ERRNO;
   int file = NO_FILE;
   if (is_first_stderr(first_stderr.copy)) file = first_stderr.copy;
   if (is_first_stderr(STDERR_FILENO)) file = STDERR_FILENO;
   store_relaxed(&report_file, (uint32_t)file);
-  errno = saved;
 }
 
 void os_write_stderr(const char* text, size_t n) {
-  const int saved = errno;
+  KEEP_ERRNO;
   while (n > 0) {
     const long wrote = syscall(SYS_write, (int)load_relaxed(&report_file), text, n);
     if (wrote < 0 && errno == EINTR) continue;
@@ -303,19 +289,17 @@ void os_write_stderr(const char* text, size_t n) {
     text += wrote;
     n -= (size_t)wrote;
   }
-  errno = saved;
 }
 
 /* The start of a file; returns its bytes, 0 when it cannot be read. */
 static long read_start(const char* path, char* text, size_t size) {
-  const int saved = errno;
+  KEEP_ERRNO;
   long n = 0;
   const int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     n = syscall(SYS_read, fd, text, size);
     syscall(SYS_close, fd);
   }
-  errno = saved;
   return n > 0 ? n : 0;
 }
 
@@ -356,7 +340,7 @@ size_t os_process_peak_rss(void) {
 }
 
 size_t os_resident(void* addr, size_t size) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const size_t page = os_page_size();
   unsigned char is_there[256];
   size_t count = 0;
@@ -365,41 +349,37 @@ size_t os_resident(void* addr, size_t size) {
     const bool known = syscall(SYS_mincore, (char*)addr + done, part, is_there) == 0;
     for (size_t i = 0; i < part / page; i++) count += known && (is_there[i] & 1) != 0 ? 1 : 0;
   }
-  errno = saved;
   return count * page;
 }
 
 /* ---- the scavenger's thread ---- */
 
 void os_futex_wait(atomic_u32_t* word, uint32_t expected, long timeout_ms) {
-  const int saved = errno;
+  KEEP_ERRNO;
   const struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000};
   syscall(SYS_futex, word, FUTEX_WAIT_HERE, expected, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
-  errno = saved;
 }
 
 void os_futex_wake(atomic_u32_t* word) {
-  const int saved = errno;
+  KEEP_ERRNO;
   syscall(SYS_futex, word, FUTEX_WAKE_HERE, 1, NULL, NULL, 0);
-  errno = saved;
 }
 
 enum { MEMBARRIER_EXPEDITED = 1 << 3, MEMBARRIER_REGISTER = 1 << 4 };
 
 int os_barrier_everywhere(void) {
-  const int saved = errno;
+  KEEP_ERRNO;
   long result = syscall(SYS_membarrier, MEMBARRIER_EXPEDITED, 0, 0);
   if (result != 0 && errno == EPERM) { /* the first call of this process */
     syscall(SYS_membarrier, MEMBARRIER_REGISTER, 0, 0);
     result = syscall(SYS_membarrier, MEMBARRIER_EXPEDITED, 0, 0);
   }
   const int error = result == 0 ? 0 : errno;
-  errno = saved;
   return error;
 }
 
 int os_thread_start(void* (*run)(void*)) {
-  const int saved = errno;
+  KEEP_ERRNO;
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -416,12 +396,10 @@ int os_thread_start(void* (*run)(void*)) {
   }
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  errno = saved;
   return error;
 }
 
 void os_thread_name(const char* name) {
-  const int saved = errno;
+  KEEP_ERRNO;
   prctl(PR_SET_NAME, name);
-  errno = saved;
 }

@@ -92,7 +92,7 @@ static void visit_early_environment(const char* prefix, void (*visit)(const char
 }
 
 void os_environment(const char* prefix, void (*visit)(const char* entry)) {
-  const int saved = errno;
+  KEEP_ERRNO;
   if (getauxval(AT_SECURE) == 0) {
     if (environ == NULL) {
       visit_early_environment(prefix, visit);
@@ -102,7 +102,6 @@ void os_environment(const char* prefix, void (*visit)(const char* entry)) {
       }
     }
   }
-  errno = saved;
 }
 
 /* A line of /proc/self/maps: "start-end rwxp offset device inode   name". */
@@ -141,7 +140,7 @@ static os_place_t refine(const void* p, os_region_t region) {
 }
 
 os_region_t os_region_of(const void* p) {
-  const int saved = errno;
+  KEEP_ERRNO;
   os_region_t found = {.place = OS_PLACE_UNKNOWN};
   reader_t reader;
   if (reader_open(&reader, "/proc/self/maps")) {
@@ -158,18 +157,16 @@ os_region_t os_region_of(const void* p) {
     }
     reader_close(&reader);
   }
-  errno = saved;
   return found;
 }
 
 static size_t milliseconds(struct timeval t) { return (size_t)t.tv_sec * 1000 + (size_t)t.tv_usec / 1000; }
 
 os_usage_t os_process_usage(void) {
-  const int saved = errno;
+  KEEP_ERRNO;
   struct rusage usage = {0};
   getrusage(RUSAGE_SELF, &usage);
   const size_t peak = os_process_peak_rss();
-  errno = saved;
   return (os_usage_t){.user_ms = milliseconds(usage.ru_utime),
                       .system_ms = milliseconds(usage.ru_stime),
                       .peak_rss = peak != 0 ? peak : (size_t)usage.ru_maxrss * KiB,

@@ -28,9 +28,8 @@ static atomic_word_t next_functions[NEXT_COUNT]; /* atomic: 0 not looked up, NEX
 static void* next_function(unsigned which) {
   uintptr_t function = load_relaxed(&next_functions[which]);
   if (function == 0) {
-    const int saved = errno;
+    KEEP_ERRNO;
     if (dlsym != NULL) function = (uintptr_t)dlsym(RTLD_NEXT, next_names[which]);
-    errno = saved;
     if (function == 0) function = NEXT_MISSING;
     store_relaxed(&next_functions[which], function);
   }

@@ -19,18 +19,17 @@
 #if defined(__GLIBC__) /* others have none of it */
 
 EXPORT struct mallinfo2 mallinfo2(void) {
-  const int saved = errno;
+  KEEP_ERRNO;
   stats_snapshot_t stats;
   stats_snapshot(&stats);
   struct mallinfo2 info = {0};
   info.uordblks = stats.live_bytes - stats.huge_bytes;
-  info.fordblks = stats.free_bytes + stats.dirty;
+  info.fordblks = stats.free_bytes + stats.memory.dirty;
   info.arena = info.uordblks + info.fordblks;
   info.ordblks = stats.pages;
   info.hblks = stats.huge_blocks;
   info.hblkhd = stats.huge_bytes;
-  info.keepcost = stats.dirty;
-  errno = saved;
+  info.keepcost = stats.memory.dirty;
   return info;
 }
 
@@ -80,9 +79,10 @@ EXPORT int malloc_info(int options, FILE* file) {
   put_text("  </sizes>\n", file);
   for (int nested = 1; nested >= 0; nested--) {
     const char* const indent = nested ? "  " : "";
-    format_text(line, sizeof(line), total_format, indent, indent, stats.pages, stats.free_bytes + stats.dirty,
-                indent, stats.huge_blocks, stats.huge_bytes, indent, stats.committed, indent,
-                stats.peak_committed, indent, stats.reserved, indent, stats.committed);
+    format_text(line, sizeof(line), total_format, indent, indent, stats.pages,
+                stats.free_bytes + stats.memory.dirty, indent, stats.huge_blocks, stats.huge_bytes, indent,
+                stats.memory.claimed, indent, stats.memory.claimed_peak, indent, stats.memory.reserved,
+                indent, stats.memory.claimed);
     put_text(line, file);
     put_text(nested ? "</heap>\n" : "</malloc>\n", file);
   }
@@ -93,10 +93,9 @@ EXPORT void malloc_stats(void) { mi_stats_print_out(NULL, NULL); }
 
 /* The bytes to keep make no difference: what is in use stays, all else goes. */
 EXPORT int malloc_trim(size_t keep) {
-  const int saved = errno;
+  KEEP_ERRNO;
   UNUSED(keep);
   const int released = memory_trim() != 0;
-  errno = saved;
   return released;
 }
 

@@ -20,7 +20,8 @@
 NEW(_Znwm, (size_t size), new_fast(size, KIND_NEW))
 NEW(_Znam, (size_t size), new_fast(size, KIND_NEW_ARRAY))
 NEW_KIND(_ZnwmSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW)
-NEW_KIND(_ZnamSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment), KIND_NEW_ARRAY)
+NEW_KIND(_ZnamSt11align_val_t, (size_t size, size_t alignment), mi_new_aligned(size, alignment),
+         KIND_NEW_ARRAY)
 NEW_KIND(_ZnwmRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW)
 NEW_KIND(_ZnamRKSt9nothrow_t, (size_t size, NOT_USED const void* tag), mi_new_nothrow(size), KIND_NEW_ARRAY)
 NEW_KIND(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, NOT_USED const void* tag),

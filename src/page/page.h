@@ -195,7 +195,8 @@ static inline bool block_is_valid(const page_t* page, const block_t* block) {
 /* May it be the link of a free block? */
 static inline bool link_is_valid(const page_t* page, const block_t* next) {
   const uint64_t offset = (uint64_t)((uintptr_t)next - (uintptr_t)page_start(page));
-  return (offset < (uint64_t)page->slices * SLICE_SIZE && offset * page->reciprocal < page->bound) || next == NULL;
+  return (offset < (uint64_t)page->slices * SLICE_SIZE && offset * page->reciprocal < page->bound) ||
+         next == NULL;
 }
 
 /* Somebody has written to a free block: reported, then the process ends, whatever the options are. */

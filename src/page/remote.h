@@ -80,8 +80,8 @@ void remote_reset(page_t* page);
 
 remote_verdict_t remote_free(page_t* page, block_t* block);
 
-/* The usual case of remote_free, short: an owned page whose owner needs no signal, plain links but in secure builds.  `offset`
-   is the block's distance from the page's start.  False: nothing was done. */
+/* The usual case of remote_free, short: an owned page whose owner needs no signal, plain links but in secure
+   builds.  `offset` is the block's distance from the page's start.  False: nothing was done. */
 static inline bool remote_push(page_t* page, block_t* block, size_t offset) {
   char* const start = (char*)block - offset;
   uint64_t word = load_acquire(&page->thread_free);

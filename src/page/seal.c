@@ -52,8 +52,9 @@ void seal_change(page_t* page, void* p, seal_t seal) {
   const size_t room = seal_room(page);
   const size_t slack = room - seal.size;
   seal_fill((char*)p + seal.size, slack);
-  store_relaxed(seal_word(page, p, room), seal_free(p) ^ (slack | (uint64_t)seal.alignment_shift << SEAL_ALIGNMENT |
-                                                            (uint64_t)seal.kind << SEAL_KIND | SEAL_LIVE));
+  store_relaxed(seal_word(page, p, room),
+                seal_free(p) ^ (slack | (uint64_t)seal.alignment_shift << SEAL_ALIGNMENT |
+                                (uint64_t)seal.kind << SEAL_KIND | SEAL_LIVE));
 }
 
 void seal_put(page_t* page, void* p, seal_t seal) {
@@ -95,7 +96,7 @@ seal_verdict_t seal_break(page_t* page, void* p, seal_claim_t claim) {
   const seal_verdict_t verdict = judge(page, p, room, &info);
   if (verdict != SEAL_GOOD) return verdict;
   if (!claim_is_true(claim, room - (info & 0xFFFF), info)) return SEAL_OTHER;
-  if (!is_good_before(page, p, room)) return SEAL_BEFORE;
+  if (!is_good_before(page, (const char*)p, room)) return SEAL_BEFORE;
   store_relaxed(seal_word(page, p, room), seal_free(p));
   if (page->slices != 0 && (SECURE_FULL || page->stride <= DIRECT_SIZE_MAX)) memset(p, 0, room);
   return SEAL_GOOD;

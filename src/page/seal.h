@@ -6,15 +6,16 @@
      carved: FREE --seal_put, by the allocation--> LIVE --seal_break--> FREE
 
    What is no live block's start, was freed, or was overwritten, is known before anything is done with it.
-   Of two threads that free the same block at the same moment both may find it LIVE; then it lies on two lists,
-   and the allocation that takes it the second time finds it LIVE and ends the process: no block is handed out
-   twice.  The bytes between the requested end and the seal hold a pattern that begins with 0; the seal before
-   a block belongs to its neighbour, whose seal is good at any time: seals change by one store each.
+   Of two threads that free the same block at the same moment both may find it LIVE; then it lies on two
+   lists, and the allocation that takes it the second time finds it LIVE and ends the process: no block is
+   handed out twice.  The bytes between the requested end and the seal hold a pattern that begins with 0; the
+   seal before a block belongs to its neighbour, whose seal is good at any time: seals change by one store
+   each.
 
-   seal = (address ^ key) * factor ^ info, modulo 2^64, with a random key and a random odd factor: an info is 24
-   bits, so of 2^40 words one is a seal of the block.
-     info:  23 live | 22 21 kind | 20 .. 16 alignment | 15 .. 0 slack: bytes from the requested end to the seal
-   Who changes only the bits of the info has changed where the pattern must be. */
+   seal = (address ^ key) * factor ^ info, modulo 2^64, with a random key and a random odd factor: an info is
+   24 bits, so of 2^40 words one is a seal of the block. info:  23 live | 22 21 kind | 20 .. 16 alignment | 15
+   .. 0 slack: bytes from the requested end to the seal Who changes only the bits of the info has changed
+   where the pattern must be. */
 #ifndef PAGE_SEAL_H
 #define PAGE_SEAL_H
 
@@ -96,7 +97,8 @@ static inline bool seal_is_filled(const char* end, size_t slack) {
   const uint64_t last = seal_get(end + slack - SEAL_WORD);
   if (slack > SEAL_WORD) {
     uint64_t wrong = (last ^ SEAL_PATTERN) | (seal_get(end) ^ SEAL_START);
-    for (size_t i = SEAL_WORD; i + SEAL_WORD < slack; i += SEAL_WORD) wrong |= seal_get(end + i) ^ SEAL_PATTERN;
+    for (size_t i = SEAL_WORD; i + SEAL_WORD < slack; i += SEAL_WORD)
+      wrong |= seal_get(end + i) ^ SEAL_PATTERN;
     return wrong == 0;
   }
   const unsigned shift = (unsigned)(SEAL_WORD - slack) * 8;
@@ -135,7 +137,8 @@ static inline bool seal_break_small(const page_t* page, char* p, seal_claim_t cl
   const uint64_t info = load_relaxed(word) ^ mine;
   const size_t slack = info & 0xFFFF;
   if (unlikely(info - SEAL_LIVE > SEAL_MASK - SEAL_LIVE || slack > room)) return false;
-  if (unlikely(!seal_is_filled(p + room - slack, slack) || !claim_is_true(claim, room - slack, info))) return false;
+  if (unlikely(!seal_is_filled(p + room - slack, slack) || !claim_is_true(claim, room - slack, info)))
+    return false;
   if (unlikely((load_relaxed((atomic_u64_t*)(uintptr_t)(before + room)) ^ seal_free(before)) > SEAL_MASK))
     return false;
   store_relaxed(word, mine);

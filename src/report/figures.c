@@ -47,11 +47,11 @@ static void fill_bins(mi_stats_t* stats, const stats_snapshot_t* from) {
   }
   const uint64_t peak = (uint64_t)normal.peak;
   stats->malloc_normal =
-      count_of((uint64_t)normal.total, smaller(peak, from->peak_committed), (uint64_t)normal.current);
+      count_of((uint64_t)normal.total, smaller(peak, from->memory.claimed_peak), (uint64_t)normal.current);
 }
 
 static void fill_blocks(mi_stats_t* stats, const stats_snapshot_t* from) {
-  const uint64_t bytes = from->peak_committed;
+  const uint64_t bytes = from->memory.claimed_peak;
   fill_bins(stats, from);
   stats->malloc_huge =
       count_of(from->huge_served_bytes, smaller(from->huge_served_bytes, bytes), from->huge_bytes);
@@ -78,7 +78,7 @@ static void fill_pages(mi_stats_t* stats, const stats_snapshot_t* from) {
     total += (uint64_t)pages->total;
   }
   stats->page_bins[MI_BIN_HUGE] = stats->malloc_bins[MI_BIN_HUGE];
-  stats->pages = count_of(total, smaller(total, from->peak_committed / SLICE_SIZE), from->pages);
+  stats->pages = count_of(total, smaller(total, from->memory.claimed_peak / SLICE_SIZE), from->pages);
 }
 
 static void add_part_counts(heap_part_t* part, void* arg) {
@@ -109,16 +109,17 @@ static void fill_process(mi_stats_t* stats, const stats_snapshot_t* from) {
   for (const arena_t* arena = arena_newest(); arena != NULL; arena = arena->next) stats->arena_count.total++;
   stats->arena_purges.total = (int64_t)figure_read(&memory_counters.arena_purge_calls);
   stats->arena_rollback_count.total = (int64_t)figure_read(&memory_counters.rollbacks);
-  stats->segments = count_of(from->reserved / SEGMENT_SIZE, 0, from->reserved / SEGMENT_SIZE);
-  stats->reserved = count_of(from->reserved, 0, from->reserved); /* addresses are never returned */
-  stats->committed = count_of(figure_read(&memory_counters.committed), (int64_t)from->peak_committed,
-                              from->committed);
-  stats->purged.total = (int64_t)from->purged;
+  stats->segments = count_of(from->memory.reserved / SEGMENT_SIZE, 0, from->memory.reserved / SEGMENT_SIZE);
+  stats->reserved =
+      count_of(from->memory.reserved, 0, from->memory.reserved); /* addresses are never returned */
+  stats->committed = count_of(figure_read(&memory_counters.committed), (int64_t)from->memory.claimed_peak,
+                              from->memory.claimed);
+  stats->purged.total = (int64_t)from->memory.purged;
   stats->reset.total = (int64_t)figure_read(&memory_counters.reset);
   stats->reset_calls.total = (int64_t)figure_read(&memory_counters.reset_calls);
-  stats->mmap_calls.total = (int64_t)from->map_calls;
-  stats->commit_calls.total = (int64_t)from->commit_calls;
-  stats->purge_calls.total = (int64_t)from->purge_calls;
+  stats->mmap_calls.total = (int64_t)from->memory.map_calls;
+  stats->commit_calls.total = (int64_t)from->memory.commit_calls;
+  stats->purge_calls.total = (int64_t)from->memory.purge_calls;
   stats->threads = count_of(figure_read(&thread_total), (int64_t)figure_read(&thread_peak), from->threads);
   stats->heaps = count_level(&heap_count, 1); /* and the main heap */
   stats->theaps = count_level(&heap_part_count, 0);

@@ -57,20 +57,6 @@ static void add_tally(stats_snapshot_t* stats, tally_t* tally) {
   stats->huge_served_bytes = figure_read(&tally->big_bytes);
 }
 
-static void add_memory(stats_snapshot_t* stats) {
-  const memory_stats_t memory = memory_stats();
-  stats->reserved = memory.reserved;
-  stats->committed = memory.claimed;
-  stats->peak_committed = memory.claimed_peak;
-  stats->dirty = memory.dirty;
-  stats->metadata = memory.metadata;
-  stats->purged = memory.purged;
-  stats->purge_calls = memory.purge_calls;
-  stats->commit_calls = memory.commit_calls;
-  stats->map_calls = memory.map_calls;
-  stats->threads = load_relaxed(&heap_threads);
-}
-
 void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats) {
   memset(stats, 0, sizeof(*stats));
   stats->scope = scope;
@@ -89,7 +75,8 @@ void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats) {
     stats->served_blocks += stats->bins[bin].served;
     stats->served_bytes += stats->bins[bin].served * bin_size(bin);
   }
-  add_memory(stats);
+  stats->memory = memory_stats();
+  stats->threads = load_relaxed(&heap_threads);
 }
 
 void stats_snapshot(stats_snapshot_t* stats) { stats_snapshot_of((scope_t){0}, stats); }
@@ -113,16 +100,17 @@ static void print_stats(const output_t* sink) {
   stats_snapshot(&stats);
   print_to(sink, "mimalloc: statistics of process %d\n", (int)getpid());
   print_to(sink, "  live       %14zu bytes in %zu blocks\n", stats.live_bytes, stats.live_blocks);
-  print_to(sink, "  committed  %14zu bytes, peak %zu\n", stats.committed, stats.peak_committed);
-  print_to(sink, "  dirty      %14zu bytes free but not yet given back\n", stats.dirty);
-  print_to(sink, "  purged     %14llu bytes in %llu calls\n", (unsigned long long)stats.purged,
-      (unsigned long long)stats.purge_calls);
-  print_to(sink, "  reserved   %14zu bytes of addresses, %zu of metadata\n", stats.reserved, stats.metadata);
+  print_to(sink, "  committed  %14zu bytes, peak %zu\n", stats.memory.claimed, stats.memory.claimed_peak);
+  print_to(sink, "  dirty      %14zu bytes free but not yet given back\n", stats.memory.dirty);
+  print_to(sink, "  purged     %14llu bytes in %llu calls\n", (unsigned long long)stats.memory.purged,
+      (unsigned long long)stats.memory.purge_calls);
+  print_to(sink, "  reserved   %14zu bytes of addresses, %zu of metadata\n", stats.memory.reserved,
+           stats.memory.metadata);
   print_to(sink, "  resident   %14zu bytes\n", os_process_rss());
   print_to(sink, "  pages      %14zu, %zu of them abandoned; %zu threads\n", stats.pages,
            stats.abandoned_pages, stats.threads);
-  print_to(sink, "  OS calls   %14llu commit, %llu map\n", (unsigned long long)stats.commit_calls,
-      (unsigned long long)stats.map_calls);
+  print_to(sink, "  OS calls   %14llu commit, %llu map\n", (unsigned long long)stats.memory.commit_calls,
+      (unsigned long long)stats.memory.map_calls);
   put_bins(sink, &stats);
 }
 
@@ -203,8 +191,7 @@ __attribute__((destructor)) static void print_at_exit(void) {
 }
 
 EXPORT void mi_process_done(void) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   print_at_exit();
   scavenger_switch_off();
-  errno = saved_errno;
 }

@@ -6,6 +6,7 @@
 #define REPORT_STATISTICS_H
 
 #include "heap/heap.h"
+#include "memory/counters.h"
 #include "mimalloc.h"
 #include "page/sizeclass.h"
 
@@ -32,8 +33,7 @@ typedef struct stats_snapshot_s {
   size_t pages, abandoned_pages;
   size_t page_bytes;      /* slices that pages and big blocks cover */
   size_t free_bytes;      /* carved or not, inside pages and not live */
-  size_t reserved, committed, peak_committed, dirty, metadata; /* committed: claimed slices */
-  uint64_t purged, purge_calls, commit_calls, map_calls;
+  memory_stats_t memory; /* of the process */
   uint64_t huge_served, huge_served_bytes; /* big blocks handed out; not of a single thread */
   uint64_t served_blocks, served_bytes;    /* all blocks handed out */
   size_t threads, parts, heaps; /* parts and heaps: see fill_members */

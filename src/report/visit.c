@@ -144,7 +144,7 @@ static void visit_page(page_t* page, void* arg) {
 /* ---- entries ---- */
 
 static bool visit_heap(visit_t* visit) {
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   thread_attach();
   thread_check_fork();
   memset(visit->delayed, 0, sizeof(visit->delayed));
@@ -152,7 +152,6 @@ static bool visit_heap(visit_t* visit) {
   /* Pages of deleted heaps count as the main heap's, wherever they are. */
   if (visit->heap->main == NULL) heap_visit_all_pages(visit_page, visit);
   else heap_visit_pages(visit->heap, visit_page, visit);
-  errno = saved_errno;
   return !visit->stopped;
 }
 

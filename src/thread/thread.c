@@ -295,7 +295,7 @@ static bool attach_record(void) {
 
 void thread_attach(void) {
   if (thread_self != NULL) return;
-  const int saved_errno = errno;
+  KEEP_ERRNO;
   if (!window_init()) return;
   reserve_at_start();
   if (!attach_record()) return;
@@ -306,7 +306,6 @@ void thread_attach(void) {
     thread_watch_idle();
     scavenger_start();
   }
-  errno = saved_errno;
 }
 
 static bool others_exist(void) {

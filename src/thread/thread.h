@@ -143,6 +143,10 @@ extern atomic_u64_t thread_peak;  /* figure: the most at a time */
 /* Slow paths call this first: in a forked child it adopts what the parent's other threads owned. */
 void thread_check_fork(void);
 uint64_t thread_generation(void);
+static inline void thread_begin(void) { /* both, in this order */
+  thread_attach();
+  thread_check_fork();
+}
 
 /* Thread tags: | generation (20) | number (40) | care flags (3) | */
 enum { TAG_NUMBER_SHIFT = 3, TAG_GENERATION_SHIFT = 43 };
