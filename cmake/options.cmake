@@ -23,6 +23,7 @@ option(MI_NO_THP "Use no transparent huge pages unless MIMALLOC_ALLOW_THP says o
 option(MI_FREE_CHECKS "Detect double and invalid frees on the fast path" ON)
 set(MI_SECURE OFF CACHE STRING "Sealed blocks, encoded links, mixed order (ON); and all that is freed is wiped (FULL)")
 option(MI_SECURE_FULL "The same as MI_SECURE=FULL" OFF)
+option(MI_GUARDED "One block in 4000 lies between guards (MIMALLOC_GUARDED_SAMPLE_RATE; 0: none, as in other builds)" OFF)
 option(MI_LOCAL_DYNAMIC_TLS "Need no static thread-local storage: slower, for late dlopen" OFF)
 
 # Finding errors
@@ -69,9 +70,6 @@ endforeach()
 
 # ---- what asks for something that is not there ----
 
-if(MI_GUARDED)
-  message(FATAL_ERROR "MI_GUARDED: there is no such build of this library yet; see MI_SECURE in doc/building.md.")
-endif()
 if(MI_PADDING)
   message(FATAL_ERROR "MI_PADDING: it is a part of MI_SECURE; see doc/building.md.")
 endif()
@@ -174,6 +172,9 @@ if(MI_TRACK_ASAN)
   string(APPEND MI_LIBRARY_NAME -asan)
   set(MI_PROGRAM_OPTIONS -fsanitize=address)
 endif()
+if(MI_GUARDED)
+  string(APPEND MI_LIBRARY_NAME -guarded)
+endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   string(APPEND MI_LIBRARY_NAME -debug)
 endif()
@@ -189,6 +190,6 @@ function(mi_switches result)
   endforeach()
   set(${result} ${definitions} PARENT_SCOPE)
 endfunction()
-mi_switches(MI_SWITCHES MI_XMALLOC MI_SHOW_ERRORS MI_NO_THP MI_FREE_CHECKS MI_LOCAL_DYNAMIC_TLS
+mi_switches(MI_SWITCHES MI_XMALLOC MI_SHOW_ERRORS MI_NO_THP MI_FREE_CHECKS MI_GUARDED MI_LOCAL_DYNAMIC_TLS
   MI_TRACK_VALGRIND MI_TRACK_ASAN)
 list(APPEND MI_SWITCHES MI_SECURE=${MI_SECURE_LEVEL})

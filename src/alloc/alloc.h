@@ -18,6 +18,7 @@ typedef struct request_s {
   size_t alignment;
   size_t offset;
   zeroed_t memory; /* MEMORY_ZERO: all usable bytes are to be zero */
+  bool grows;      /* the block replaces a smaller one, and may have to grow again: in place, so no fence */
 } request_t;
 
 static inline heap_t* heap_or_main(mi_heap_t* heap) {

@@ -5,6 +5,7 @@
 
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
+#include "alloc/guarded.h"
 #include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
@@ -204,6 +205,7 @@ static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
 }
 
 static void free_big(void* p, page_t* page) {
+  guarded_freed(page);
   if (!single_free(page)) report_unallocated("free", p);
 }
 
@@ -262,8 +264,8 @@ static NOINLINE void free_sealed_long(void* p, page_t* page, seal_claim_t claim)
 
 NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim) {
   const uint64_t offset = (uint16_t)(uintptr_t)p;
-  if (unlikely(SECURE_FULL || page->used == 1 || offset == 0 || offset * page->reciprocal >= page->bound ||
-               !seal_break_small(page, (char*)p, claim))) {
+  const bool plain = !SECURE_FULL && page->used != 1 && offset != 0 && offset * page->reciprocal < page->bound;
+  if (unlikely(!plain || !seal_break_small(page, (char*)p, claim))) {
     free_sealed_long(p, page, claim);
     return;
   }

@@ -223,15 +223,10 @@ static void track_destroyed(page_t* page) {
 
 static void destroy_page(page_t* page, void* arg) {
   UNUSED(arg);
-  const size_t slice = page_slice(page);
-  const size_t count = page_slice_count(page);
-  heap_close_page(page);
   if (TRACKED) track_destroyed(page);
   if (remote_state(load_settled(&page->thread_free)) == REMOTE_ABANDONED) level_down(&remote_abandoned);
-  store_relaxed(&page->owner_tag, 0);
   remote_reset(page);
-  slices_clear_start(slice);
-  slices_release(slice, count);
+  heap_end_page(page, slices_release);
 }
 
 EXPORT void mi_heap_delete(mi_heap_t* heap) {

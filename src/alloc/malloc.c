@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "alloc/fast.h"
+#include "alloc/guarded.h"
 #include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
@@ -12,9 +13,26 @@ enum { QUICK_BLOCKS = 256, QUICK_ROUNDS = 16 };
 
 /* ---- the generic path ---- */
 
+static single_request_t fenced_request(const request_t* request, size_t alignment) {
+  return (single_request_t){request->size - BLOCK_TAIL, max_size(request->alignment, alignment), 0, true};
+}
+
 static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t* memory) {
-  const single_request_t single = {request->size, request->alignment, request->offset};
-  return single_alloc(part->heap, single, memory);
+  const bool fenced = SECURE_FULL && !request->grows && request->offset == 0;
+  if (!fenced) {
+    const single_request_t plain = {request->size, request->alignment, request->offset, false};
+    return single_alloc(part->heap, plain, memory);
+  }
+  return single_alloc(part->heap, fenced_request(request, 16), memory);
+}
+
+/* One in so many blocks lies between guards. */
+static page_t* find_sampled(heap_part_t* part, unsigned bin, const request_t* request, zeroed_t* memory) {
+  if (!part_sample_is_due(part, bin, request->size - BLOCK_TAIL) || request->offset != 0) return NULL;
+  const size_t least = option_enabled(mi_option_unsafe_guarded_precise) ? 1 : 16;
+  page_t* const page = single_alloc(part->heap, fenced_request(request, least), memory);
+  if (page != NULL) guarded_allocated(page);
+  return page;
 }
 
 /* The bin whose natural alignment serves the request, or BIN_COUNT when it needs a run of its own. */
@@ -70,8 +88,10 @@ void* block_of_kind(void* p, block_kind_t kind) {
 static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   const unsigned bin = request_bin(request);
   zeroed_t memory = MEMORY_UNKNOWN;
-  if (bin == BIN_COUNT) {
-    page_t* const page = find_single(part, request, &memory);
+  page_t* single = find_sampled(part, bin, request, &memory);
+  if (single == NULL && bin == BIN_COUNT) single = find_single(part, request, &memory);
+  if (single != NULL || bin == BIN_COUNT) {
+    page_t* const page = single;
     if (page == NULL) return NULL;
     char* const p = page_start(page) + page->stride;
     if (TRACKED) track_block(p, page, request);
@@ -164,7 +184,7 @@ NOINLINE void* alloc_generic(request_t request) {
 static bool refill_quickly(thread_t* self, heap_part_t* part, page_t* page) {
   if (page->local_free == NULL || page_capacity(page) > QUICK_BLOCKS) return false;
   if ((page->flags & (PAGE_NOTED | PAGE_RETIRED)) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
-  part_count(part, (part_count_t)page_refill(page));
+  part_refill(part, page);
   check(page_is_valid(page));
   return true;
 }

@@ -62,13 +62,14 @@ static bool move_pages(void* p, void* q) {
 }
 
 static bool is_plain(const request_t* request) {
-  return request->alignment <= 1 && request->heap == NULL && request->memory == MEMORY_UNKNOWN;
+  return request->alignment <= 1 && request->heap == NULL && request->memory == MEMORY_UNKNOWN && !request->grows;
 }
 
 static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
+  request.grows = SECURE_FULL && request.size > MEDIUM_BLOCK_MAX / 2;
   char* const q = is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
   if (WATCHED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);

@@ -62,19 +62,6 @@ EXPORT void mi_theap_quiescent_abandon(mi_theap_t* theap) {
 
 EXPORT void mi_theap_collect(mi_theap_t* theap, bool force) { mi_heap_collect(theap_heap(theap), force); }
 
-/* There is no guarded sampling that could be tuned. */
-EXPORT void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed) {
-  UNUSED(theap);
-  UNUSED(sample_rate);
-  UNUSED(seed);
-}
-
-EXPORT void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_t max) {
-  UNUSED(theap);
-  UNUSED(min);
-  UNUSED(max);
-}
-
 /* ---- the default ---- */
 
 EXPORT mi_heap_t* mi_heap_get_default(void) {

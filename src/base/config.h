@@ -32,6 +32,9 @@
 #ifndef MI_TRACK_ASAN
 #define MI_TRACK_ASAN 0
 #endif
+#ifndef MI_GUARDED
+#define MI_GUARDED 0
+#endif
 #ifndef MI_STATISTICS
 #define MI_STATISTICS 1
 #endif

@@ -120,6 +120,13 @@ void report_misuse(int code, const char* format, ...) {
   va_end(arguments);
 }
 
+void report_error_line(int code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  report_error(WEIGHT_SHOWN, code, format, arguments);
+  va_end(arguments);
+}
+
 void report_failure(int code, const char* format, ...) {
   const bool fatal = MI_XMALLOC && (code == ENOMEM || code == EOVERFLOW);
   va_list arguments;
@@ -139,6 +146,7 @@ void report_fatal(const char* format, ...) {
 }
 
 static bool is_wanted(line_kind_t kind) {
+  if (kind == LINE_ALWAYS) return true;
   if (kind == LINE_VERBOSE) return option_enabled(mi_option_verbose);
   return (kind == LINE_MISTAKE || shows_errors()) && under_cap(&warnings_printed, mi_option_max_warnings);
 }
@@ -149,7 +157,7 @@ void report_line(line_kind_t kind, const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   line_t line;
-  line_format(&line, kind == LINE_VERBOSE ? "" : "warning: ", format, arguments);
+  line_format(&line, kind >= LINE_VERBOSE ? "" : "warning: ", format, arguments);
   emit(&to_default, line.text, line.length);
   va_end(arguments);
 }

@@ -27,6 +27,9 @@ void print_to(const output_t* output, const char* format, ...) __attribute__((fo
    the call. */
 COLD void report_misuse(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The program is about to end by a fault: one line on stderr, the error hook. */
+COLD void report_error_line(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
 /* The process cannot go on, through no fault of its memory: one line on stderr, abort. */
 COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -34,9 +37,9 @@ COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(
    Built with MI_XMALLOC: no memory or too large is a line in any case, the error hook, abort. */
 COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
-/* One more line: something is odd (with show_errors); the user's settings cannot be followed (always); what
-   the allocator does (with verbose). */
-typedef enum line_kind_e { LINE_WARNING, LINE_MISTAKE, LINE_VERBOSE } line_kind_t;
+/* One more line: something is odd (with show_errors); the user's settings cannot be followed (always, up to
+   max_warnings); what the allocator does (with verbose); more of an error (always). */
+typedef enum line_kind_e { LINE_WARNING, LINE_MISTAKE, LINE_VERBOSE, LINE_ALWAYS } line_kind_t;
 COLD void report_line(line_kind_t kind, const char* format, ...) __attribute__((format(printf, 2, 3)));
 #define report_warning(...) report_line(LINE_WARNING, __VA_ARGS__)
 #define report_mistake(...) report_line(LINE_MISTAKE, __VA_ARGS__)

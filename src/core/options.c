@@ -16,7 +16,6 @@
 
 /* Why an option has no effect. */
 static const char OLD[] = "deprecated in mimalloc 3.6.0, too";
-static const char NO_GUARD[] = "guarded blocks are not there yet";
 static const char NO_PROFILE[] = "heap profiles are not there yet";
 static const char NO_MERGE[] = "figures are read off the pages when asked, there is nothing to merge";
 
@@ -60,11 +59,12 @@ static const option_info_t table[] = {
     OPTION(retry_on_oom, 400, UNIT_MS, NULL, "wait before trying again",
            "only on Windows in mimalloc 3.6.0, too"),
     OPTION(deprecated_visit_abandoned, 1, UNIT_FLAG, NULL, "let visitors see abandoned blocks", OLD),
-    OPTION(guarded_min, 0, UNIT_BYTES, NULL, "smallest guarded block", NO_GUARD),
-    OPTION(guarded_max, GiB, UNIT_BYTES, NULL, "largest guarded block", NO_GUARD),
-    OPTION(unsafe_guarded_precise, 0, UNIT_FLAG, NULL, "end guarded blocks exactly at the guard", NO_GUARD),
-    OPTION(guarded_sample_rate, 0, UNIT_NUMBER, NULL, "guard one in so many blocks", NO_GUARD),
-    OPTION(guarded_sample_seed, 0, UNIT_NUMBER, NULL, "seed of the choice, 0: random", NO_GUARD),
+    OPTION(guarded_min, 0, UNIT_BYTES, NULL, "smallest guarded block", NULL),
+    OPTION(guarded_max, GiB, UNIT_BYTES, NULL, "largest guarded block", NULL),
+    OPTION(unsafe_guarded_precise, 0, UNIT_FLAG, NULL, "end guarded blocks exactly at the guard, whatever their alignment",
+           NULL),
+    OPTION(guarded_sample_rate, MI_GUARDED ? 4000 : 0, UNIT_NUMBER, NULL, "guard one in so many blocks, 0: none", NULL),
+    OPTION(guarded_sample_seed, 0, UNIT_NUMBER, NULL, "seed of the choice, 0: random", NULL),
     OPTION(generic_collect, 0, UNIT_NUMBER, NULL,
            "a thread's slow allocations from one collection to the next, 0: none but those asked for", NULL),
     OPTION(page_reclaim_on_free, 1, UNIT_NUMBER, "abandoned_reclaim_on_free",

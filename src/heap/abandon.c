@@ -108,18 +108,12 @@ void page_abandon(page_t* page) {
 }
 
 void page_release(page_t* page) {
-  const size_t slice = page_slice(page);
-  const size_t count = page_slice_count(page);
   if (load_relaxed(&page->linked) != 0) {
     /* Its entry in the abandoned stack refers to it: it stays there, empty, until the stack is swept. */
     page_abandon(page);
     return;
   }
-  heap_close_page(page);
-  /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
-  store_relaxed(&page->owner_tag, 0);
-  slices_clear_start(slice);
-  slices_release(slice, count);
+  heap_end_page(page, slices_release);
 }
 
 page_t* abandoned_claim(heap_t* heap, unsigned bin) {

@@ -113,6 +113,14 @@ typedef struct retired_s {
   kept_t kept[RETIRED_MAX];
 } retired_t;
 
+/* One allocation in `rate` is fenced (heap/sampling.h). */
+typedef struct sampling_s {
+  uint32_t rate; /* 0: none */
+  size_t min, max; /* bytes */
+  uint64_t random;
+  uint32_t left[BIN_COUNT + 1]; /* allocations of each bin, and of big blocks, until the next sample */
+} sampling_t;
+
 struct mi_theap_s {
   page_t* direct[DIRECT_COUNT]; /* owner: first page of the class of (index * 8) bytes, or the empty page */
   pool_link_t link;
@@ -128,6 +136,7 @@ struct mi_theap_s {
   page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
   retired_t retired;
   sparse_t sparse;
+  sampling_t sampling;
 };
 
 extern heap_t heap_main;
@@ -180,6 +189,7 @@ heap_t* heap_of_page(page_t* page);
 void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag);
 /* a page with page->free != NULL; NULL: out of memory */
 page_t* part_find_page(heap_part_t* part, unsigned bin);
+refill_t part_refill(heap_part_t* part, page_t* page); /* page_refill of a page that allocation pops from */
 void part_attach(heap_part_t* part, page_t* page);       /* a claimed page joins the queues */
 void part_unfull(heap_part_t* part, page_t* page);
 void part_give_up(heap_part_t* part, page_t* full);      /* a full page is abandoned */
@@ -236,6 +246,9 @@ page_t* page_of(const void* p);  /* the page whose slices cover p; NULL when the
 void heap_note_page(heap_t* heap, const page_t* page);
 /* an empty page that the caller owns goes back, or stays parked while linked */
 void page_release(page_t* page);
+/* The end of any page, with its guards: its slices become free, purged first or not. */
+typedef void slices_end_t(size_t slice, size_t count);
+void heap_end_page(page_t* page, slices_end_t* release);
 
 /* Visit the pages of a heap: pages of other heaps in the same segments are passed over. */
 typedef void page_visit_t(page_t* page, void* arg);
@@ -261,6 +274,7 @@ typedef struct single_request_s {
   size_t size;
   size_t alignment; /* power of two, or 0 */
   size_t offset;    /* (p + offset) is what shall be aligned */
+  bool fenced;      /* between guards (heap/fenced.h), if they are to be had */
 } single_request_t;
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
 bool single_free(page_t* page);                    /* false: it was freed already */

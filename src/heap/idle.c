@@ -65,12 +65,7 @@ static void release_empty(page_t* page) {
     page_abandon(page); /* parked, as by page_release */
     return;
   }
-  const size_t slice = page_slice(page);
-  const size_t slices = page_slice_count(page);
-  heap_close_page(page);
-  store_relaxed(&page->owner_tag, 0);
-  slices_clear_start(slice);
-  slices_release_purged(slice, slices);
+  heap_end_page(page, slices_release_purged);
 }
 
 void part_idle_release(heap_part_t* part) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The heaps, and which pages belong to them. */
-#include "heap/heap.h"
+#include "heap/fenced.h"
 #include "memory/arena.h"
 #include "memory/slices.h"
 
@@ -42,6 +42,19 @@ void heap_close_page(page_t* page) {
   figure_add(&heap_tally.blocks[bin], served);
   figure_add(&heap_main_of(heap)->subprocess.blocks[bin], served);
   figure_add(&heap->tally.blocks[bin], served);
+}
+
+void heap_end_page(page_t* page, slices_end_t* release) {
+  const size_t slice = page_slice(page);
+  const size_t count = page_slice_count(page);
+  fence_note_t* const note = fenced_note(page);
+  heap_close_page(page);
+  page_unfence(page);
+  /* The entry matches no owner before its slices can be claimed again (release in slices_release). */
+  store_relaxed(&page->owner_tag, 0);
+  slices_clear_start(slice);
+  if (note != NULL) fenced_retire(note);
+  else release(slice, count);
 }
 
 void heap_count_big(heap_t* heap, size_t blocks, size_t bytes) {

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "core/options.h"
-#include "heap/heap.h"
+#include "heap/fenced.h"
 #include "heap/queue.h"
+#include "heap/sampling.h"
 #include "memory/purge.h"
 #include "memory/slices.h"
 #include "page/remote.h"
@@ -32,6 +33,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   memset(part->queues, 0, sizeof(part->queues));
   memset(part->current, 0, sizeof(part->current));
   part->sparse.first = part->sparse.count = 0;
+  part_sampling_begin(part);
   /* Pairs with the pusher's look at the state: from now on the owner drains the list. */
   store_release(&part->state, PART_LIVE);
 }
@@ -91,12 +93,21 @@ static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, USE_WHOLE, &claim)) return NULL;
   page_t* const page = page_at(claim.slice);
   page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
+  if (SECURE_FULL) page_fence(page);
   store_relaxed(&page->heap, (uintptr_t)part->heap);
   heap_note_page(part->heap, page);
   heap_open_page(bin);
   part_attach(part, page);
   slices_set_start(claim.slice);
   return page;
+}
+
+refill_t part_refill(heap_part_t* part, page_t* page) {
+  const bool is_new = page->free == NULL;
+  const refill_t refill = page_refill(page);
+  part_count(part, (part_count_t)refill);
+  if (unlikely(part->sampling.rate != 0) && is_new && refill != REFILL_FULL) part_count_list(part, page);
+  return refill;
 }
 
 page_t* part_find_page(heap_part_t* part, unsigned bin) {
@@ -115,8 +126,7 @@ page_t* part_find_page(heap_part_t* part, unsigned bin) {
     }
     page_forget_note(page);
     part_forget_retired(part, page);
-    const refill_t refill = page_refill(page);
-    part_count(part, (part_count_t)refill);
+    const refill_t refill = part_refill(part, page);
     if (refill != REFILL_FULL) {
       if (load_relaxed(&page->owner_tag) != part_tag(part, page))
         store_relaxed(&page->owner_tag, part_tag(part, page));

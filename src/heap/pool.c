@@ -16,14 +16,19 @@ static uint64_t pool_head(uint64_t item, uint64_t version) {
   return ((item >> POOL_ALIGN_SHIFT) << POOL_VERSION_BITS) | (version & POOL_VERSION_MASK);
 }
 
-void* pool_get(pool_t* pool, size_t size) {
+void* pool_take(pool_t* pool) {
   uint64_t head = load_acquire(&pool->head);
   for (;;) {
     pool_link_t* const item = pool_item(head);
-    if (item == NULL) return meta_alloc(size);
+    if (item == NULL) return NULL;
     const uint64_t next = pool_head(load_relaxed(&item->next), head + 1);
     if (cas_weak_acq_rel(&pool->head, &head, next)) return item;
   }
+}
+
+void* pool_get(pool_t* pool, size_t size) {
+  void* const item = pool_take(pool);
+  return item != NULL ? item : meta_alloc(size);
 }
 
 void pool_put(pool_t* pool, void* struct_) {

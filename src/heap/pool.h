@@ -16,6 +16,7 @@ typedef struct pool_s { atomic_u64_t head; } pool_t;
 
 /* An unused struct, as pool_put left it, or a new zeroed one of `size` bytes; NULL when out of memory. */
 void* pool_get(pool_t* pool, size_t size);
+void* pool_take(pool_t* pool); /* the same, or NULL */
 void pool_put(pool_t* pool, void* item);
 
 #endif

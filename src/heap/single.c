@@ -7,10 +7,11 @@
 #include <errno.h>
 
 #include "core/diagnostics.h"
-#include "heap/heap.h"
+#include "heap/fenced.h"
 #include "memory/arena.h"
 #include "memory/slices.h"
 #include "os/os.h"
+#include "page/seal.h"
 
 #define SINGLE_LIVE UINT64_C(1)
 
@@ -27,15 +28,19 @@ static size_t single_lead(single_request_t request) {
 }
 
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
-  const size_t lead = single_lead(request);
+  const fence_plan_t plan = request.fenced ? fenced_plan(request.size, request.alignment) : (fence_plan_t){0, 0, 0};
+  const bool fenced = plan.slices != 0;
+  const size_t lead = fenced ? plan.start : single_lead(request);
   const size_t shift = lead % SLICE_SIZE;
   const size_t skip = lead / SLICE_SIZE;
   const size_t bytes = shift + max_size(request.size, 1);
   claim_t claim;
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
-  const size_t slices = skip + div_up(bytes, SLICE_SIZE);
+  const size_t slices = fenced ? plan.slices : skip + div_up(bytes, SLICE_SIZE);
   const use_t use = slices * SLICE_SIZE - bytes > bytes / SPARE_SHARE ? USE_PART : USE_WHOLE;
-  if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim))
+  fence_note_t* const slot = fenced ? fenced_slot(heap, &plan) : NULL;
+  if (slot != NULL) claim = (claim_t){slot->slice, slices, true};
+  else if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim))
     return NULL;
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
@@ -44,8 +49,12 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   page->stride = (uint16_t)shift;
   page_set_holed(page, 0);
   page->slices = 0;
+  page->flags = 0;
   page->bin = BIN_COUNT;
-  page->single_size = align_up(bytes, os_page_size()) - shift;
+  page->single_size = fenced ? plan.end - shift + SEAL_SIZE : align_up(bytes, os_page_size()) - shift;
+  page->reserved = (uint16_t)(fenced ? os_page_size() - SEAL_SIZE : 0);
+  store_relaxed(&page->part, fenced ? (uintptr_t)fenced_raise(claim.slice, slot, &plan, request.size) : 0);
+  if (SECURE) seal_init();
   store_relaxed(&page->heap, (uintptr_t)heap);
   heap_note_page(heap, page);
   heap_count_big(heap, 1, (size_t)page->single_size);
@@ -59,15 +68,12 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
 bool single_free(page_t* page) {
   uint64_t live = SINGLE_LIVE;
   if (!cas_strong_acq_rel(&page->thread_free, &live, 0)) return false;
-  const size_t slice = page_slice(page);
-  const size_t count = page_slice_count(page);
-  store_relaxed(&page->owner_tag, 0);
-  slices_clear_start(slice);
-  slices_release(slice, count);
+  heap_end_page(page, slices_release);
   return true;
 }
 
 bool single_resize(page_t* page, size_t size) {
+  if (page->reserved != 0) return false; /* it ends where it ends */
   const size_t shift = page->stride;
   const size_t have = page_slice_count(page);
   const size_t want = div_up(shift + size, SLICE_SIZE);
@@ -87,6 +93,7 @@ bool single_move(page_t* page, page_t* to) {
   static atomic_u32_t moves;
   const size_t bytes = page->stride + (size_t)page->single_size;
   if (bytes < MOVE_MIN || page->stride != to->stride || is_in_arena(page) || is_in_arena(to)) return false;
+  if (page->reserved != 0 || to->reserved != 0) return false; /* fenced */
   if (bytes > to->stride + (size_t)to->single_size) return false;
   if (load_relaxed(&moves) >= MOVES_MAX) return false;
   const int error = os_move(page_start(page), page_start(to), bytes);

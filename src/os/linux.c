@@ -172,6 +172,39 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
   return error;
 }
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#define MADV_GUARD_REMOVE  103
+#endif
+enum { GUARD_UNKNOWN, GUARD_ADVICE, GUARD_PROTECTION, GUARDS_MAX = 8192 /* a quarter of a process's mappings */ };
+static atomic_u32_t guard_way;
+static atomic_u32_t guards; /* of their own mapping */
+
+/* Memory that is locked cannot be advised: then protection serves, whatever the kernel knows. */
+int os_guard(void* addr, size_t size) {
+  if (load_relaxed(&guard_way) != GUARD_PROTECTION && advise(addr, size, MADV_GUARD_INSTALL) == 0) {
+    store_relaxed(&guard_way, GUARD_ADVICE);
+    return 0;
+  }
+  KEEP_ERRNO;
+  store_relaxed(&guard_way, GUARD_PROTECTION);
+  if (add_relaxed(&guards, 1u) >= GUARDS_MAX) {
+    add_relaxed(&guards, UINT32_MAX);
+    return ENOMEM;
+  }
+  advise(addr, size, MADV_DONTNEED);
+  return mprotect(addr, size, PROT_NONE) == 0 ? 0 : errno;
+}
+
+void os_unguard(void* addr, size_t size, uint32_t calls) {
+  advise(addr, size, MADV_GUARD_REMOVE);
+  if (load_relaxed(&guard_way) != GUARD_PROTECTION) return;
+  os_commit(addr, size);
+  add_relaxed(&guards, 0u - calls);
+}
+
+bool os_has_guarded(void) { return load_relaxed(&guard_way) != GUARD_UNKNOWN; }
+
 void os_no_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_NOHUGEPAGE); }
 
 #ifndef MADV_POPULATE_WRITE

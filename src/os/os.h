@@ -62,6 +62,15 @@ int os_prefer_node(void* addr, size_t size, unsigned node);
 /* One more than the highest number of a NUMA node; 1 when unknown. */
 unsigned os_numa_nodes(void);
 
+/* Let every access to a writable range fault; its contents are gone.  Where the kernel has no guards without
+   mappings of their own (Linux before 6.13), a bounded number of ranges.  0, or an errno value: ENOMEM when
+   they are spent. */
+int os_guard(void* addr, size_t size);
+/* The range, guarded in whole, in parts or not at all, is writable, and what was guarded reads as zero; `calls`
+   of os_guard are undone. */
+void os_unguard(void* addr, size_t size, uint32_t calls);
+bool os_has_guarded(void); /* has any range ever been guarded? */
+
 /* Ask for no huge pages in a range; a hint. */
 void os_no_huge_pages(void* addr, size_t size);
 void os_want_huge_pages(void* addr, size_t size); /* the opposite; a hint, too */

@@ -172,3 +172,9 @@ os_usage_t os_process_usage(void) {
                       .peak_rss = peak != 0 ? peak : (size_t)usage.ru_maxrss * KiB,
                       .page_faults = (size_t)usage.ru_majflt};
 }
+
+long os_thread_id(void) { return syscall(SYS_gettid); }
+
+#pragma weak backtrace /* musl has none */
+extern int backtrace(void** frames, int most);
+int os_backtrace(void** frames, int most) { return backtrace != NULL ? backtrace(frames, most) : 0; }

@@ -27,6 +27,10 @@ typedef struct os_region_s {
 /* What kind of memory is at p.  Slow (reads the list of mappings). */
 os_region_t os_region_of(const void* p);
 
+long os_thread_id(void); /* the calling thread's, as the system and debuggers name it */
+/* Return addresses of the calling thread's frames, at most `most`; how many, 0 when it cannot be told. */
+int os_backtrace(void** frames, int most);
+
 typedef struct os_usage_s {
   size_t user_ms;
   size_t system_ms;

@@ -26,6 +26,12 @@ static block_t* block_at(const page_t* page, size_t index) {
   return (block_t*)(void*)(page_start(page) + index * page->stride);
 }
 
+/* What a page leaves at its end for a guard. */
+static size_t page_fence_size(void) {
+  const size_t fence = os_page_size();
+  return SECURE_FULL && fence <= SLICE_SIZE / 16 ? fence : 0;
+}
+
 void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   const size_t stride = bin_stride(bin);
   const size_t slices = bin_page_slices(bin);
@@ -35,7 +41,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->used = page->floor = 0;
   page->stride = (uint16_t)stride;
   page_set_capacity(page, 0);
-  page->reserved = (uint16_t)(slices * SLICE_SIZE / stride);
+  page->reserved = (uint16_t)((slices * SLICE_SIZE - page_fence_size()) / stride);
   page->bin = (uint8_t)bin;
   page->flags = memory == MEMORY_ZERO ? PAGE_ZERO : 0;
   page->mark = 0;
@@ -307,7 +313,7 @@ void page_rebuild(page_t* page) {
   remote_take(page, &count);
   page->free = NULL;
   page->local_free = NULL;
-  page->flags = 0;
+  page->flags &= PAGE_FENCED;
   page->mark = 0;
   size_t live = 0;
   size_t capacity = page_capacity(page);

@@ -58,6 +58,7 @@ typedef enum page_flag_e {
   PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
   PAGE_NOTED = 8,      /* the part has noted it as sparse: its free memory may be given back */
   PAGE_RETIRED = 16,   /* no block lives in it; the part keeps it for a while */
+  PAGE_FENCED = 32,    /* its last OS page is guarded (heap/fenced.h) */
 } page_flag_t;
 
 struct page_s {
@@ -70,7 +71,7 @@ struct page_s {
   uint16_t holed;          /* owner: see P7 */
   uint16_t stride;         /* const: distance of blocks; of a single: of the block from the page's start */
   atomic_u16_t capacity;   /* atomic: blocks carved so far; written by the owner */
-  uint16_t reserved;       /* const: blocks that fit */
+  uint16_t reserved;       /* const: blocks that fit; of a single: bytes behind it that are its guard, or 0 */
   uint8_t bin;             /* const */
   uint8_t flags;           /* owner: page_flag_t */
   union {
@@ -84,7 +85,7 @@ struct page_s {
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
   page_t* next;                  /* owner: queue links */
   page_t* prev;                  /* owner */
-  atomic_word_t part;            /* atomic: the owning heap part; written by the owner */
+  atomic_word_t part;            /* atomic: the owning heap part; written by the owner; of a single: its note or 0 */
   atomic_word_t heap;            /* atomic: the heap the page belongs to */
   union {
     uint64_t single_size; /* single: usable bytes */
@@ -139,7 +140,8 @@ static inline bool page_is_single(const page_t* page) {
 }
 
 static inline size_t page_slice_count(const page_t* page) {
-  return page->slices != 0 ? page->slices : div_up(page->stride + (size_t)page->single_size, SLICE_SIZE);
+  if (page->slices != 0) return page->slices;
+  return div_up(page->stride + (size_t)page->single_size + page->reserved, SLICE_SIZE);
 }
 
 static inline size_t page_usable_size(const page_t* page) {

@@ -10,7 +10,7 @@
    every page with an older tag that is not its own.  Their lists may be torn (fork copies memory in the
    middle of their work), so such pages are rebuilt from what their lists verifiably hold.  Threads that the
    child starts before that have the new generation and keep their hands off. */
-#include "heap/heap.h"
+#include "heap/fenced.h"
 #include "memory/purge.h"
 #include "memory/scavenger.h"
 #include "memory/slices.h"
@@ -85,6 +85,7 @@ static void adopt_all(thread_t* self, adoption_t adoption) {
     store_relaxed(&heap_strangers, 0u);
     /* A scavenger that was purging when the process forked holds slices too. */
     if (purge_after_fork() == PURGE_INLINE && alone) return;
+    fenced_after_fork();
     memory_after_fork(slices_of_entry);
     heap_visit_all_pages(forget_links, self);
   }

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Sampled blocks: where they were allocated and freed, and what is said when a program runs into a guard.
+   The handler of the fault is set by the first sampled allocation, and again by later ones when the program
+   has set its own since; that is called after ours, or does what it would have done. */
+#include "alloc/guarded.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "core/diagnostics.h"
+#include "core/options.h"
+#include "os/process.h"
+
+static atomic_u32_t stacks_are_ready;
+static struct sigaction programs[2]; /* the program's handlers, of ... */
+static const int faults[] = {SIGSEGV, SIGBUS};
+enum { LOOK_AGAIN = 16 }; /* samples, from one look at the handlers to the next */
+static atomic_u32_t samples;
+
+/* The C library's unwinder loads a library at its first use, which must not happen inside an allocation. */
+__attribute__((constructor)) static void prepare_stacks(void) {
+  void* frame;
+  if (!option_enabled(mi_option_guarded_sample_rate)) return;
+  os_backtrace(&frame, 1);
+  store_relaxed(&stacks_are_ready, 1u);
+}
+
+static NOINLINE void take_backtrace(backtrace_t* trace) {
+  trace->thread = os_thread_id();
+  trace->depth = load_relaxed(&stacks_are_ready) != 0 ? os_backtrace(trace->frames, STACK_DEPTH) : 0;
+}
+
+#pragma weak dladdr /* absent from static programs */
+static void print_frame(int i, const char* code) {
+  Dl_info in = {0};
+  if (dladdr == NULL || dladdr(code, &in) == 0) in.dli_fname = in.dli_sname = NULL;
+  if (in.dli_sname != NULL) report_line(LINE_ALWAYS, "    #%d %p %s+0x%zx", i, (const void*)code, in.dli_sname,
+                                        (size_t)(code - (const char*)in.dli_saddr));
+  else if (in.dli_fname != NULL) report_line(LINE_ALWAYS, "    #%d %p (%s+0x%zx)", i, (const void*)code, in.dli_fname,
+                                             (size_t)(code - (const char*)in.dli_fbase));
+  else report_line(LINE_ALWAYS, "    #%d %p", i, (const void*)code);
+}
+
+static void print_backtrace(const char* what, const backtrace_t* trace) {
+  report_line(LINE_ALWAYS, "  %s by thread %ld%s", what, trace->thread, trace->depth == 0 ? " (no stack)" : ":");
+  for (int i = 0; i < trace->depth; i++) print_frame(i, (const char*)trace->frames[i]);
+}
+
+static void report_fault(fence_note_t* note, const char* at) {
+  const char* const end = note->block + note->size;
+  const bool freed = load_relaxed(&note->state) == NOTE_FREED;
+  backtrace_t access;
+  if (freed)
+    report_error_line(EFAULT, "use after free: access at %p, byte %ld of the freed block at %p of %zu bytes", at,
+                      (long)(at - note->block), (void*)note->block, note->size);
+  else if (at >= end)
+    report_error_line(EFAULT, "overflow: access at %p, %ld bytes behind the end of the block at %p of %zu bytes", at,
+                      (long)(at - end), (void*)note->block, note->size);
+  else
+    report_error_line(EFAULT, "underflow: access at %p, %ld bytes before the block at %p of %zu bytes", at,
+                      (long)(note->block - at), (void*)note->block, note->size);
+  take_backtrace(&access);
+  print_backtrace("accessed", &access);
+  print_backtrace("allocated", &note->allocated);
+  if (freed) print_backtrace("freed", &note->freed);
+}
+
+static void on_fault(int fault, siginfo_t* info, void* context) {
+  KEEP_ERRNO;
+  const struct sigaction* const next = &programs[fault == SIGSEGV ? 0 : 1];
+  fence_note_t* const note = fenced_find(info->si_addr);
+  if (note != NULL && load_relaxed(&note->state) != NOTE_REPORTED) {
+    report_fault(note, (const char*)info->si_addr);
+    store_relaxed(&note->state, NOTE_REPORTED);
+  }
+  if ((next->sa_flags & SA_SIGINFO) != 0) {
+    next->sa_sigaction(fault, info, context);
+  } else if (next->sa_handler != SIG_DFL && next->sa_handler != SIG_IGN) {
+    next->sa_handler(fault);
+  } else {
+    sigaction(fault, next, NULL); /* the access is tried again, and the system does as it would have done */
+  }
+}
+
+static void watch_faults(void) {
+  for (unsigned i = 0; i < 2; i++) {
+    struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+    if (sigaction(faults[i], NULL, &now) != 0 || now.sa_sigaction == on_fault) continue;
+    ours.sa_sigaction = on_fault;
+    programs[i] = now;
+    sigaction(faults[i], &ours, NULL);
+  }
+}
+
+void guarded_allocated(page_t* page) {
+  fence_note_t* const note = fenced_note(page);
+  if (note == NULL) return;
+  KEEP_ERRNO;
+  if (add_relaxed(&samples, 1u) % LOOK_AGAIN == 0) watch_faults();
+  take_backtrace(&note->allocated);
+}
+
+void guarded_freed(page_t* page) {
+  fence_note_t* const note = fenced_note(page);
+  if (note != NULL && note->allocated.depth != 0) take_backtrace(&note->freed);
+}
+
+/* ---- entries ---- */
+EXPORT void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed) {
+  if (theap == NULL) theap = mi_theap_get_default();
+  if (theap != NULL) part_sampling_start(theap, sample_rate, seed);
+}
+
+EXPORT void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_t max) {
+  if (theap == NULL) theap = mi_theap_get_default();
+  if (theap == NULL) return;
+  theap->sampling.min = min;
+  theap->sampling.max = max;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ALLOC_GUARDED_H
+#define ALLOC_GUARDED_H
+
+#include "heap/fenced.h"
+#include "heap/sampling.h"
+
+/* A sampled block has been allocated, or will be freed; other pages are passed over. */
+void guarded_allocated(page_t* page);
+void guarded_freed(page_t* page);
+
+#endif
