@@ -23,7 +23,7 @@ option(MI_NO_THP "Use no transparent huge pages unless MIMALLOC_ALLOW_THP says o
 option(MI_FREE_CHECKS "Detect double and invalid frees on the fast path" ON)
 set(MI_SECURE OFF CACHE STRING "Sealed blocks, encoded links, mixed order (ON); and all that is freed is wiped (FULL)")
 option(MI_SECURE_FULL "The same as MI_SECURE=FULL" OFF)
-option(MI_GUARDED "One block in 4000 lies between guards (MIMALLOC_GUARDED_SAMPLE_RATE; 0: none, as in other builds)" OFF)
+option(MI_GUARDED "One block in 4000 lies between guards, unless MIMALLOC_GUARDED_SAMPLE_RATE says otherwise" OFF)
 option(MI_LOCAL_DYNAMIC_TLS "Need no static thread-local storage: slower, for late dlopen" OFF)
 
 # Finding errors

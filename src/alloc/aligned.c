@@ -2,7 +2,6 @@
 /* Aligned allocation.  Small blocks are aligned by their class, everything else gets a run of slices of its
    own. */
 #include "alloc/fast.h"
-#include "alloc/resize.h"
 #include "os/os.h"
 
 static void* alloc_aligned(size_t size, size_t alignment, size_t offset, zeroed_t memory) {
@@ -53,9 +52,7 @@ EXPORT void* mi_calloc_aligned(size_t count, size_t size, size_t alignment) {
 }
 
 EXPORT void* mi_calloc_aligned_at(size_t count, size_t size, size_t alignment, size_t offset) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("calloc_aligned", count, size);
-  return alloc_aligned(total, alignment, offset, MEMORY_ZERO);
+  return alloc_aligned(product(count, size), alignment, offset, MEMORY_ZERO);
 }
 
 EXPORT void* mi_realloc_aligned(void* p, size_t newsize, size_t alignment) {
@@ -80,9 +77,7 @@ EXPORT void* mi_recalloc_aligned(void* p, size_t newcount, size_t size, size_t a
 }
 
 EXPORT void* mi_recalloc_aligned_at(void* p, size_t newcount, size_t size, size_t alignment, size_t offset) {
-  size_t total;
-  if (!mul_fits(newcount, size, &total)) return alloc_overflow("recalloc_aligned", newcount, size);
-  return mi_rezalloc_aligned_at(p, total, alignment, offset);
+  return mi_rezalloc_aligned_at(p, product(newcount, size), alignment, offset);
 }
 
 EXPORT size_t mi_good_size(size_t size) {

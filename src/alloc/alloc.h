@@ -4,8 +4,7 @@
      malloc_fast ----cold----> alloc_slow ---> alloc_generic ---> part_find_page | single_alloc
      free_fast   ----cold----> free_outside | free_slow | free_emptied
      every other entry builds a request_t and calls alloc_generic, or free_fast */
-#ifndef ALLOC_ALLOC_H
-#define ALLOC_ALLOC_H
+#pragma once
 
 #include "mimalloc.h"
 #include "page/seal.h"
@@ -83,6 +82,12 @@ static inline size_t block_usable_size(const page_t* page, const void* p) {
   return size;
 }
 
+/* realloc in all its forms.  NULL: as alloc_generic, and p is what it was.  Size 0 gives a fresh minimal
+   block. */
+void* resize(void* p, request_t request);
+/* The same for callers who gave an alignment: it must be a power of two (else NULL, EINVAL). */
+void* resize_aligned(void* p, request_t request);
+
 /* Call the user's deferred_free, unless it runs already. */
 typedef enum cadence_e { CADENCE_NORMAL, CADENCE_FORCED } cadence_t;
 void alloc_cadence(cadence_t cadence);
@@ -92,5 +97,6 @@ void alloc_collect(cadence_t cadence);
 
 /* Collect when the calling thread's slow allocations so far are a multiple of `every` (> 0). */
 void alloc_collect_by_count(long every);
-
-#endif
+/* Collect the calling thread's pages and give all free memory of the process back to the OS; returns bytes.
+ */
+size_t memory_trim(void);

@@ -25,10 +25,9 @@ _Unwind_Reason_Code call_catching_personality(int version, _Unwind_Action action
 
 /* A forced unwind (the end of a thread) is not an exception: it passes. */
 _Unwind_Reason_Code call_catching_personality(int version, _Unwind_Action actions,
-                                              _Unwind_Exception_Class kind,
+                                              NOT_USED _Unwind_Exception_Class kind,
                                               struct _Unwind_Exception* exception,
                                               struct _Unwind_Context* context) {
-  UNUSED(kind);
   if (version != 1 || (actions & _UA_FORCE_UNWIND) != 0) return _URC_CONTINUE_UNWIND;
   if ((actions & _UA_SEARCH_PHASE) != 0) return _URC_HANDLER_FOUND;
   if ((actions & _UA_HANDLER_FRAME) == 0) return _URC_CONTINUE_UNWIND;
@@ -38,30 +37,17 @@ _Unwind_Reason_Code call_catching_personality(int version, _Unwind_Action action
 }
 
 /* The result register is 0 after a normal return, and at the landing the exception object. */
-__asm__(".text\n"
-        ".hidden call_catching\n"
-        ".globl call_catching\n"
-        ".type call_catching, @function\n"
+__asm__(".text\n.hidden call_catching\n.globl call_catching\n.type call_catching, @function\n"
         "call_catching:\n"
-        "  .cfi_startproc\n"
-        "  .cfi_personality 0x1b, call_catching_personality\n"
+        "  .cfi_startproc\n  .cfi_personality 0x1b, call_catching_personality\n"
         "  endbr64\n"
-        "  subq $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  call *%rdi\n"
-        "  xorl %eax, %eax\n"
-        "  jmp 1f\n"
-        ".hidden call_catching_landing\n"
-        ".globl call_catching_landing\n"
+        "  subq $8, %rsp\n  .cfi_adjust_cfa_offset 8\n"
+        "  call *%rdi\n  xorl %eax, %eax\n  jmp 1f\n"
+        ".hidden call_catching_landing\n.globl call_catching_landing\n"
         "call_catching_landing:\n"
         "  endbr64\n"
-        "1:\n"
-        "  addq $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  ret\n"
-        "  .cfi_endproc\n"
+        "1:\n  addq $8, %rsp\n  .cfi_adjust_cfa_offset -8\n  ret\n  .cfi_endproc\n"
         ".size call_catching, .-call_catching\n");
-
 #else
 
 /* A port without its own frame: a handler that throws leaves through operator new(nothrow). */

@@ -3,7 +3,6 @@
 
    The callback runs while the thread is ready (not busy), so it may allocate and free like any code; while it
    runs it is not called again. */
-#include "alloc/collect.h"
 
 #include <errno.h>
 
@@ -81,10 +80,7 @@ EXPORT void mi_collect(bool force) {
   alloc_collect(force ? CADENCE_FORCED : CADENCE_NORMAL);
 }
 
-EXPORT void mi_collect_reduce(size_t target_thread_owned) {
-  UNUSED(target_thread_owned);
-  mi_collect(true);
-}
+EXPORT void mi_collect_reduce(NOT_USED size_t target_thread_owned) { mi_collect(true); }
 
 EXPORT void mi_heap_collect(mi_heap_t* heap, bool force) {
   KEEP_ERRNO;

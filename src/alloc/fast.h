@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The fast paths, whole; every entry that allocates or frees a small block instantiates them. */
-#ifndef ALLOC_FAST_H
-#define ALLOC_FAST_H
+#pragma once
 
 #include <string.h>
 
@@ -133,5 +132,3 @@ ALWAYS_INLINE void free_as(void* p, size_t size, size_t alignment, block_kind_t 
   if (SECURE && alignment != 0) free_check_claims(p, (seal_claim_t){size, kind}, alignment);
   free_claimed(p, (seal_claim_t){size, kind});
 }
-
-#endif

@@ -18,8 +18,7 @@ static void refuse_free(void* p) {
   foreign_report("free", p, ELSEWHERE);
 }
 
-static void* refuse_realloc(void* p, size_t size) {
-  UNUSED(size);
+static void* refuse_realloc(void* p, NOT_USED size_t size) {
   foreign_report("realloc", p, ELSEWHERE);
   errno = ENOMEM;
   return NULL;

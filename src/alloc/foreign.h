@@ -4,8 +4,7 @@
    Beside the system's allocator, everything foreign is an error (the definition in alloc/foreign.c is weak).
    As a replacement of malloc, override/foreign.c decides, and hands blocks of the allocator behind us back
    to it. */
-#ifndef ALLOC_FOREIGN_H
-#define ALLOC_FOREIGN_H
+#pragma once
 
 #include "base/config.h"
 
@@ -19,5 +18,3 @@ extern const foreign_t foreign; /* p is not NULL */
 
 /* Report that p was handed to `verb` and cannot be a block; `what` says what it is instead. */
 void foreign_report(const char* verb, const void* p, const char* what);
-
-#endif

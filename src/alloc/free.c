@@ -189,7 +189,7 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
 
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
-  if (TRACKED || SECURE_FULL) return false;
+  if (TRACKED + SECURE_FULL != 0) return false;
   if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
   if ((tag & CARE_HOLES) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
@@ -264,7 +264,8 @@ static NOINLINE void free_sealed_long(void* p, page_t* page, seal_claim_t claim)
 
 NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim) {
   const uint64_t offset = (uint16_t)(uintptr_t)p;
-  const bool plain = !SECURE_FULL && page->used != 1 && offset != 0 && offset * page->reciprocal < page->bound;
+  const bool inner = offset != 0 && offset * page->reciprocal < page->bound;
+  const bool plain = !SECURE_FULL && inner && page->used != 1;
   if (unlikely(!plain || !seal_break_small(page, (char*)p, claim))) {
     free_sealed_long(p, page, claim);
     return;

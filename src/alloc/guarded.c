@@ -35,42 +35,50 @@ static NOINLINE void take_backtrace(backtrace_t* trace) {
 #pragma weak dladdr /* absent from static programs */
 static void print_frame(int i, const char* code) {
   Dl_info in = {0};
-  if (dladdr == NULL || dladdr(code, &in) == 0) in.dli_fname = in.dli_sname = NULL;
-  if (in.dli_sname != NULL) report_line(LINE_ALWAYS, "    #%d %p %s+0x%zx", i, (const void*)code, in.dli_sname,
-                                        (size_t)(code - (const char*)in.dli_saddr));
-  else if (in.dli_fname != NULL) report_line(LINE_ALWAYS, "    #%d %p (%s+0x%zx)", i, (const void*)code, in.dli_fname,
-                                             (size_t)(code - (const char*)in.dli_fbase));
-  else report_line(LINE_ALWAYS, "    #%d %p", i, (const void*)code);
+  if (dladdr == NULL || dladdr(code, &in) == 0) in.dli_fname = in.dli_sname = "?";
+  const char* const start = in.dli_sname != NULL ? (const char*)in.dli_saddr : (const char*)in.dli_fbase;
+  report_line(LINE_ALWAYS, "    #%d %p %s+0x%zx", i, (const void*)code,
+              in.dli_sname != NULL ? in.dli_sname : in.dli_fname, (size_t)(code - start));
 }
 
 static void print_backtrace(const char* what, const backtrace_t* trace) {
-  report_line(LINE_ALWAYS, "  %s by thread %ld%s", what, trace->thread, trace->depth == 0 ? " (no stack)" : ":");
+  report_line(LINE_ALWAYS, "  %s by thread %ld%s", what, trace->thread,
+              trace->depth == 0 ? " (no stack)" : ":");
   for (int i = 0; i < trace->depth; i++) print_frame(i, (const char*)trace->frames[i]);
 }
 
 static void report_fault(fence_note_t* note, const char* at) {
-  const char* const end = note->block + note->size;
+  const char* const block = note->block;
   const bool freed = load_relaxed(&note->state) == NOTE_FREED;
+  const bool before = at < block;
+  const size_t distance = (size_t)(before ? block - at : at - block);
+  const size_t bytes = before || freed ? distance : distance - note->size;
   backtrace_t access;
-  if (freed)
-    report_error_line(EFAULT, "use after free: access at %p, byte %ld of the freed block at %p of %zu bytes", at,
-                      (long)(at - note->block), (void*)note->block, note->size);
-  else if (at >= end)
-    report_error_line(EFAULT, "overflow: access at %p, %ld bytes behind the end of the block at %p of %zu bytes", at,
-                      (long)(at - end), (void*)note->block, note->size);
-  else
-    report_error_line(EFAULT, "underflow: access at %p, %ld bytes before the block at %p of %zu bytes", at,
-                      (long)(note->block - at), (void*)note->block, note->size);
+  report_error_line(EFAULT, "%s: access at %p, %zu bytes %s the block at %p of %zu bytes",
+                    freed    ? "use after free"
+                    : before ? "underflow"
+                             : "overflow",
+                    (const void*)at, bytes,
+                    before  ? "before"
+                    : freed ? "behind the start of"
+                            : "behind",
+                    (const void*)block, note->size);
   take_backtrace(&access);
   print_backtrace("accessed", &access);
   print_backtrace("allocated", &note->allocated);
   if (freed) print_backtrace("freed", &note->freed);
 }
 
+/* The note of the block, live or freed, whose fence holds p. */
+static fence_note_t* note_of(const void* p) {
+  page_t* const page = page_of(p);
+  return page != NULL ? fenced_note(page) : fenced_freed(p);
+}
+
 static void on_fault(int fault, siginfo_t* info, void* context) {
   KEEP_ERRNO;
   const struct sigaction* const next = &programs[fault == SIGSEGV ? 0 : 1];
-  fence_note_t* const note = fenced_find(info->si_addr);
+  fence_note_t* const note = note_of(info->si_addr);
   if (note != NULL && load_relaxed(&note->state) != NOTE_REPORTED) {
     report_fault(note, (const char*)info->si_addr);
     store_relaxed(&note->state, NOTE_REPORTED);
@@ -105,17 +113,4 @@ void guarded_allocated(page_t* page) {
 void guarded_freed(page_t* page) {
   fence_note_t* const note = fenced_note(page);
   if (note != NULL && note->allocated.depth != 0) take_backtrace(&note->freed);
-}
-
-/* ---- entries ---- */
-EXPORT void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed) {
-  if (theap == NULL) theap = mi_theap_get_default();
-  if (theap != NULL) part_sampling_start(theap, sample_rate, seed);
-}
-
-EXPORT void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_t max) {
-  if (theap == NULL) theap = mi_theap_get_default();
-  if (theap == NULL) return;
-  theap->sampling.min = min;
-  theap->sampling.max = max;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef ALLOC_GUARDED_H
-#define ALLOC_GUARDED_H
+#pragma once
 
 #include "heap/fenced.h"
 #include "heap/sampling.h"
@@ -8,5 +7,3 @@
 /* A sampled block has been allocated, or will be freed; other pages are passed over. */
 void guarded_allocated(page_t* page);
 void guarded_freed(page_t* page);
-
-#endif

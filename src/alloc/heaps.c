@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "alloc/fast.h"
-#include "alloc/resize.h"
 #include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "memory/slices.h"
@@ -46,15 +45,11 @@ EXPORT void* mi_heap_zalloc_small(mi_heap_t* heap, size_t size) {
 }
 
 EXPORT void* mi_heap_calloc(mi_heap_t* heap, size_t count, size_t size) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_calloc", count, size);
-  return heap_alloc(heap, total, MEMORY_ZERO);
+  return heap_alloc(heap, product(count, size), MEMORY_ZERO);
 }
 
 EXPORT void* mi_heap_mallocn(mi_heap_t* heap, size_t count, size_t size) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_mallocn", count, size);
-  return heap_alloc(heap, total, MEMORY_UNKNOWN);
+  return heap_alloc(heap, product(count, size), MEMORY_UNKNOWN);
 }
 
 EXPORT void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) {
@@ -62,9 +57,7 @@ EXPORT void* mi_heap_realloc(mi_heap_t* heap, void* p, size_t newsize) {
 }
 
 EXPORT void* mi_heap_reallocn(mi_heap_t* heap, void* p, size_t count, size_t size) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_reallocn", count, size);
-  return mi_heap_realloc(heap, p, total);
+  return mi_heap_realloc(heap, p, product(count, size));
 }
 
 EXPORT void* mi_heap_reallocf(mi_heap_t* heap, void* p, size_t newsize) {
@@ -78,21 +71,18 @@ EXPORT void* mi_heap_rezalloc(mi_heap_t* heap, void* p, size_t newsize) {
 }
 
 EXPORT void* mi_heap_recalloc(mi_heap_t* heap, void* p, size_t newcount, size_t size) {
-  size_t total;
-  if (!mul_fits(newcount, size, &total)) return alloc_overflow("heap_recalloc", newcount, size);
-  return mi_heap_rezalloc(heap, p, total);
+  return mi_heap_rezalloc(heap, p, product(newcount, size));
 }
 
 /* An alignment of 0 is an error: 3 is refused like every other that is no power of two. */
-static request_t aligned_request(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
-  return (request_t){.heap = heap_or_main(heap),
-                     .size = size,
-                     .alignment = alignment != 0 ? alignment : 3,
-                     .offset = offset};
+static request_t aligned_request(mi_heap_t* heap, size_t size, size_t alignment, size_t offset,
+                                 zeroed_t memory) {
+  if (alignment == 0) alignment = 3;
+  return (request_t){heap_or_main(heap), size, alignment, offset, memory, false};
 }
 
 EXPORT void* mi_heap_malloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
-  return alloc_generic(aligned_request(heap, size, alignment, offset));
+  return alloc_generic(aligned_request(heap, size, alignment, offset, MEMORY_UNKNOWN));
 }
 
 EXPORT void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) {
@@ -100,9 +90,7 @@ EXPORT void* mi_heap_malloc_aligned(mi_heap_t* heap, size_t size, size_t alignme
 }
 
 EXPORT void* mi_heap_zalloc_aligned_at(mi_heap_t* heap, size_t size, size_t alignment, size_t offset) {
-  request_t request = aligned_request(heap, size, alignment, offset);
-  request.memory = MEMORY_ZERO;
-  return alloc_generic(request);
+  return alloc_generic(aligned_request(heap, size, alignment, offset, MEMORY_ZERO));
 }
 
 EXPORT void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size, size_t alignment) {
@@ -111,9 +99,7 @@ EXPORT void* mi_heap_zalloc_aligned(mi_heap_t* heap, size_t size, size_t alignme
 
 EXPORT void* mi_heap_calloc_aligned_at(mi_heap_t* heap, size_t count, size_t size, size_t alignment,
                                        size_t offset) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("heap_calloc_aligned", count, size);
-  return mi_heap_zalloc_aligned_at(heap, total, alignment, offset);
+  return mi_heap_zalloc_aligned_at(heap, product(count, size), alignment, offset);
 }
 
 EXPORT void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, size_t alignment) {
@@ -122,7 +108,7 @@ EXPORT void* mi_heap_calloc_aligned(mi_heap_t* heap, size_t count, size_t size, 
 
 EXPORT void* mi_heap_realloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                         size_t offset) {
-  return resize_aligned(p, aligned_request(heap, newsize, alignment, offset));
+  return resize_aligned(p, aligned_request(heap, newsize, alignment, offset, MEMORY_UNKNOWN));
 }
 
 EXPORT void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment) {
@@ -131,9 +117,7 @@ EXPORT void* mi_heap_realloc_aligned(mi_heap_t* heap, void* p, size_t newsize, s
 
 EXPORT void* mi_heap_rezalloc_aligned_at(mi_heap_t* heap, void* p, size_t newsize, size_t alignment,
                                          size_t offset) {
-  request_t request = aligned_request(heap, newsize, alignment, offset);
-  request.memory = MEMORY_ZERO;
-  return resize_aligned(p, request);
+  return resize_aligned(p, aligned_request(heap, newsize, alignment, offset, MEMORY_ZERO));
 }
 
 EXPORT void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize, size_t alignment) {
@@ -142,9 +126,7 @@ EXPORT void* mi_heap_rezalloc_aligned(mi_heap_t* heap, void* p, size_t newsize, 
 
 EXPORT void* mi_heap_recalloc_aligned_at(mi_heap_t* heap, void* p, size_t newcount, size_t size,
                                          size_t alignment, size_t offset) {
-  size_t total;
-  if (!mul_fits(newcount, size, &total)) return alloc_overflow("heap_recalloc_aligned", newcount, size);
-  return mi_heap_rezalloc_aligned_at(heap, p, total, alignment, offset);
+  return mi_heap_rezalloc_aligned_at(heap, p, product(newcount, size), alignment, offset);
 }
 
 EXPORT void* mi_heap_recalloc_aligned(mi_heap_t* heap, void* p, size_t newcount, size_t size,
@@ -221,8 +203,7 @@ static void track_destroyed(page_t* page) {
   track_forbid(first, page_slice_count(page) * SLICE_SIZE);
 }
 
-static void destroy_page(page_t* page, void* arg) {
-  UNUSED(arg);
+static void destroy_page(page_t* page, NOT_USED void* arg) {
   if (TRACKED) track_destroyed(page);
   if (remote_state(load_settled(&page->thread_free)) == REMOTE_ABANDONED) level_down(&remote_abandoned);
   remote_reset(page);
@@ -272,7 +253,5 @@ EXPORT bool mi_check_owned(const void* p) { return mi_any_heap_contains(p); }
 EXPORT bool mi_is_in_heap_region(const void* p) { return window_slice_of(p) != SLICE_NONE; }
 
 /* Blocks are not filled: nothing is there to be preserved. */
-EXPORT void mi_heap_set_debug_fill_preserve(mi_heap_t* heap, size_t preserve) {
-  UNUSED(heap);
-  UNUSED(preserve);
+EXPORT void mi_heap_set_debug_fill_preserve(NOT_USED mi_heap_t* heap, NOT_USED size_t preserve) {
 }

@@ -80,13 +80,7 @@ EXPORT void* mi_new_aligned_nothrow(size_t size, size_t alignment) {
   return likely(p != NULL) ? p : new_retry_nothrow((request_t){.size = size, .alignment = alignment});
 }
 
-/* The product, or a size that no allocation can have. */
-static size_t saturated_product(size_t count, size_t size) {
-  size_t total;
-  return mul_fits(count, size, &total) ? total : SIZE_MAX;
-}
-
-EXPORT void* mi_new_n(size_t count, size_t size) { return mi_new(saturated_product(count, size)); }
+EXPORT void* mi_new_n(size_t count, size_t size) { return mi_new(product(count, size)); }
 
 EXPORT void* mi_new_realloc(void* p, size_t newsize) {
   for (;;) {
@@ -99,7 +93,7 @@ EXPORT void* mi_new_realloc(void* p, size_t newsize) {
 }
 
 EXPORT void* mi_new_reallocn(void* p, size_t newcount, size_t size) {
-  return mi_new_realloc(p, saturated_product(newcount, size));
+  return mi_new_realloc(p, product(newcount, size));
 }
 
 EXPORT void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) {
@@ -108,7 +102,7 @@ EXPORT void* mi_heap_alloc_new(mi_heap_t* heap, size_t size) {
 }
 
 EXPORT void* mi_heap_alloc_new_n(mi_heap_t* heap, size_t count, size_t size) {
-  return mi_heap_alloc_new(heap, saturated_product(count, size));
+  return mi_heap_alloc_new(heap, product(count, size));
 }
 
 EXPORT void* mi_theap_alloc_new(mi_theap_t* theap, size_t size) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What operator new does when the first try has failed: the program's new_handler, again and again, then
    std::bad_alloc.  The C++ runtime is reached by weak references, so programs in C need none. */
-#ifndef ALLOC_NEW_H
-#define ALLOC_NEW_H
+#pragma once
 
 #include "alloc/fast.h"
 
@@ -25,5 +24,3 @@ ALWAYS_INLINE void* new_fast(size_t size, block_kind_t kind) {
 
 /* Call function; NULL, or the exception object that it threw, which is caught (alloc/catch.c). */
 void* call_catching(void (*function)(void));
-
-#endif

@@ -109,9 +109,6 @@ EXPORT int mi_dupenv_s(char** buf, size_t* size, const char* name) {
   return 0;
 }
 
-EXPORT int mi_wdupenv_s(wchar_t** buf, size_t* size, const wchar_t* name) {
-  UNUSED(buf);
-  UNUSED(size);
-  UNUSED(name);
+EXPORT int mi_wdupenv_s(NOT_USED wchar_t** buf, NOT_USED size_t* size, NOT_USED const wchar_t* name) {
   return EINVAL;
 }

@@ -4,7 +4,6 @@
 
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
-#include "alloc/resize.h"
 #include "alloc/zone.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
@@ -62,7 +61,8 @@ static bool move_pages(void* p, void* q) {
 }
 
 static bool is_plain(const request_t* request) {
-  return request->alignment <= 1 && request->heap == NULL && request->memory == MEMORY_UNKNOWN && !request->grows;
+  return request->alignment <= 1 && request->heap == NULL && request->memory == MEMORY_UNKNOWN &&
+         !request->grows;
 }
 
 static void* move_block(void* p, size_t usable, request_t request) {
@@ -102,11 +102,7 @@ EXPORT void* mi_realloc(void* p, size_t newsize) {
   return resize(p, (request_t){.size = newsize});
 }
 
-EXPORT void* mi_reallocn(void* p, size_t count, size_t size) {
-  size_t total;
-  if (!mul_fits(count, size, &total)) return alloc_overflow("reallocn", count, size);
-  return mi_realloc(p, total);
-}
+EXPORT void* mi_reallocn(void* p, size_t count, size_t size) { return mi_realloc(p, product(count, size)); }
 
 EXPORT void* mi_reallocf(void* p, size_t newsize) {
   void* const q = resize(p, (request_t){.size = newsize});
@@ -119,9 +115,7 @@ EXPORT void* mi_rezalloc(void* p, size_t newsize) {
 }
 
 EXPORT void* mi_recalloc(void* p, size_t newcount, size_t size) {
-  size_t total;
-  if (!mul_fits(newcount, size, &total)) return alloc_overflow("recalloc", newcount, size);
-  return mi_rezalloc(p, total);
+  return mi_rezalloc(p, product(newcount, size));
 }
 
 EXPORT void* mi_expand(void* p, size_t newsize) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "alloc/alloc.h"
+#include "heap/sampling.h"
 
 /* ---- parts ---- */
 
@@ -62,6 +63,18 @@ EXPORT void mi_theap_quiescent_abandon(mi_theap_t* theap) {
 
 EXPORT void mi_theap_collect(mi_theap_t* theap, bool force) { mi_heap_collect(theap_heap(theap), force); }
 
+EXPORT void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed) {
+  if (theap == NULL) theap = mi_theap_get_default();
+  if (theap != NULL) part_sampling_start(theap, sample_rate, seed);
+}
+
+EXPORT void mi_theap_guarded_set_size_bound(mi_theap_t* theap, size_t min, size_t max) {
+  if (theap == NULL) theap = mi_theap_get_default();
+  if (theap == NULL) return;
+  theap->sampling.min = min;
+  theap->sampling.max = max;
+}
+
 /* ---- the default ---- */
 
 EXPORT mi_heap_t* mi_heap_get_default(void) {
@@ -89,8 +102,7 @@ EXPORT mi_heap_t* mi_heap_set_default(mi_heap_t* heap) {
 
 EXPORT mi_heap_t* mi_heap_get_backing(void) { return mi_heap_main(); }
 
-EXPORT mi_heap_t* mi_heap_new_ex(int heap_tag, bool allow_destroy, mi_arena_id_t arena_id) {
-  UNUSED(heap_tag);
+EXPORT mi_heap_t* mi_heap_new_ex(NOT_USED int heap_tag, bool allow_destroy, mi_arena_id_t arena_id) {
   mi_heap_t* const heap = mi_heap_new_in_arena(arena_id);
   if (heap != NULL) heap->only_delete = !allow_destroy;
   return heap;
@@ -101,41 +113,37 @@ EXPORT bool mi_heap_check_owned(mi_heap_t* heap, const void* p) { return mi_heap
 
 /* ---- allocation ---- */
 
-EXPORT void* mi_theap_malloc(mi_theap_t* theap, size_t size) {
-  return mi_heap_malloc(theap_heap(theap), size);
+EXPORT void* mi_theap_malloc(mi_theap_t* t, size_t size) { return mi_heap_malloc(theap_heap(t), size); }
+
+EXPORT void* mi_theap_zalloc(mi_theap_t* t, size_t size) { return mi_heap_zalloc(theap_heap(t), size); }
+
+EXPORT void* mi_theap_calloc(mi_theap_t* t, size_t count, size_t size) {
+  return mi_heap_calloc(theap_heap(t), count, size);
 }
 
-EXPORT void* mi_theap_zalloc(mi_theap_t* theap, size_t size) {
-  return mi_heap_zalloc(theap_heap(theap), size);
+EXPORT void* mi_theap_malloc_small(mi_theap_t* t, size_t size) { return mi_theap_malloc(t, size); }
+EXPORT void* mi_theap_zalloc_small(mi_theap_t* t, size_t size) { return mi_theap_zalloc(t, size); }
+
+EXPORT void* mi_theap_wmalloc_small(mi_theap_t* t, size_t wsize) {
+  return mi_heap_mallocn(theap_heap(t), wsize, sizeof(void*));
 }
 
-EXPORT void* mi_theap_calloc(mi_theap_t* theap, size_t count, size_t size) {
-  return mi_heap_calloc(theap_heap(theap), count, size);
+EXPORT void* mi_theap_wzalloc_small(mi_theap_t* t, size_t wsize) {
+  return mi_theap_calloc(t, wsize, sizeof(void*));
 }
 
-EXPORT void* mi_theap_malloc_small(mi_theap_t* theap, size_t size) { return mi_theap_malloc(theap, size); }
-EXPORT void* mi_theap_zalloc_small(mi_theap_t* theap, size_t size) { return mi_theap_zalloc(theap, size); }
-
-EXPORT void* mi_theap_wmalloc_small(mi_theap_t* theap, size_t wsize) {
-  return mi_heap_mallocn(theap_heap(theap), wsize, sizeof(void*));
+EXPORT void* mi_theap_malloc_aligned(mi_theap_t* t, size_t size, size_t alignment) {
+  return mi_heap_malloc_aligned(theap_heap(t), size, alignment);
 }
 
-EXPORT void* mi_theap_wzalloc_small(mi_theap_t* theap, size_t wsize) {
-  return mi_theap_calloc(theap, wsize, sizeof(void*));
+EXPORT void* mi_theap_zalloc_aligned(mi_theap_t* t, size_t size, size_t alignment) {
+  return mi_heap_zalloc_aligned(theap_heap(t), size, alignment);
 }
 
-EXPORT void* mi_theap_malloc_aligned(mi_theap_t* theap, size_t size, size_t alignment) {
-  return mi_heap_malloc_aligned(theap_heap(theap), size, alignment);
+EXPORT void* mi_theap_realloc(mi_theap_t* t, void* p, size_t newsize) {
+  return mi_heap_realloc(theap_heap(t), p, newsize);
 }
 
-EXPORT void* mi_theap_zalloc_aligned(mi_theap_t* theap, size_t size, size_t alignment) {
-  return mi_heap_zalloc_aligned(theap_heap(theap), size, alignment);
-}
-
-EXPORT void* mi_theap_realloc(mi_theap_t* theap, void* p, size_t newsize) {
-  return mi_heap_realloc(theap_heap(theap), p, newsize);
-}
-
-EXPORT void* mi_theap_rezalloc(mi_theap_t* theap, void* p, size_t newsize) {
-  return mi_heap_rezalloc(theap_heap(theap), p, newsize);
+EXPORT void* mi_theap_rezalloc(mi_theap_t* t, void* p, size_t newsize) {
+  return mi_heap_rezalloc(theap_heap(t), p, newsize);
 }

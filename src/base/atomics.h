@@ -2,8 +2,7 @@
 /* The seam: every atomic operation of the allocator is one of these, named by its memory order.
    With MI_ATOMIC_SEAM the tests get control before each (atomic_seam) and so run the shipped code in
    every interleaving, or stop one thread for ever at any of them.  Otherwise the seam is nothing. */
-#ifndef BASE_ATOMICS_H
-#define BASE_ATOMICS_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -99,5 +98,3 @@ static inline void figure_raise(atomic_u64_t* figure, uint64_t value) {
 static inline void figure_set(atomic_u64_t* figure, uint64_t value) {
   atomic_store_explicit(figure, value, memory_order_relaxed);
 }
-
-#endif

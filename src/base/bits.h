@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Integer arithmetic: alignment, bit scans, runs of bits, overflow. */
-#ifndef BASE_BITS_H
-#define BASE_BITS_H
+#pragma once
 
 #include "base/config.h"
 
@@ -43,4 +42,8 @@ static inline bool mul_fits(size_t count, size_t size, size_t* total) {
   return !__builtin_mul_overflow(count, size, total);
 }
 
-#endif
+/* The product, or a size that no block can have. */
+static inline size_t product(size_t count, size_t size) {
+  size_t total;
+  return mul_fits(count, size, &total) ? total : SIZE_MAX;
+}

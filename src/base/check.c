@@ -6,10 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void put(const char* text) {
-  const ssize_t written = write(STDERR_FILENO, text, strlen(text));
-  UNUSED(written);
-}
+static void put(const char* text) { NOT_USED const ssize_t written = write(STDERR_FILENO, text, strlen(text)); }
 
 void check_failed(const char* what) {
   put("mimalloc: internal invariant broken: ");

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Invariants.  `check` costs nothing in a release build but still type-checks; a failed one says where and
    aborts. */
-#ifndef BASE_CHECK_H
-#define BASE_CHECK_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/config.h"
@@ -16,5 +15,3 @@ COLD void check_failed(const char* what);
     if (DEBUG_CHECKS && unlikely(!(condition)))                                 \
       check_failed(#condition " at " __FILE__ ":" CHECK_LINE(__LINE__) "\n");   \
   } while (0)
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the C language does not say: branch weights, code placement, visibility. */
-#ifndef BASE_COMPILER_H
-#define BASE_COMPILER_H
+#pragma once
 
 #include <errno.h>
 
@@ -42,10 +41,9 @@
 /* Have the value in one register from here on: keeps the compiler from computing an address once per use. */
 #define IN_REGISTER(x) __asm__("" : "+r"(x))
 
+#define NOT_USED  __attribute__((unused))
 #define UNUSED(x) ((void)(x))
 
 /* A function that begins with this leaves errno as it was. */
 static inline void restore_errno(const int* saved) { errno = *saved; }
 #define KEEP_ERRNO __attribute__((cleanup(restore_errno), unused)) const int errno_before = errno
-
-#endif

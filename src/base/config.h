@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every constant of the design, and the build's switches as constants for plain `if`s. */
-#ifndef BASE_CONFIG_H
-#define BASE_CONFIG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,5 +82,3 @@ enum {
 
 _Static_assert(SEGMENT_SLICES == 64, "a set of slices is one uint64_t");
 _Static_assert(sizeof(void*) == 8, "the window needs 64-bit addresses");
-
-#endif

@@ -9,8 +9,7 @@
    The library itself reads and writes what is forbidden to the program: links, marks, tails.  It is not
    instrumented for AddressSanitizer; from memcheck it hides such accesses between track_pause and
    track_resume, which are per thread. */
-#ifndef BASE_TRACK_H
-#define BASE_TRACK_H
+#pragma once
 
 #include "base/config.h"
 
@@ -57,6 +56,4 @@ static inline uintptr_t track_known(uintptr_t value) { return value; }
 static inline void track_forbid(void* p, size_t size) { track_poison(p, size); }
 static inline void track_free(void* p, size_t size) { track_poison(p, size); }
 #define track_alloc(p, size, zero) ((void)(zero), track_unpoison(p, size))
-#endif
-
 #endif

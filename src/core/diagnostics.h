@@ -4,8 +4,7 @@
    in one piece: to the registered output function, else to stderr.  The user's functions may allocate, fail
    and so come here again: a thread that is inside one of them is not led into another; its text goes to
    stderr. */
-#ifndef CORE_DIAGNOSTICS_H
-#define CORE_DIAGNOSTICS_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/config.h"
@@ -44,5 +43,3 @@ COLD void report_line(line_kind_t kind, const char* format, ...) __attribute__((
 #define report_warning(...) report_line(LINE_WARNING, __VA_ARGS__)
 #define report_mistake(...) report_line(LINE_MISTAKE, __VA_ARGS__)
 #define report_verbose(...) report_line(LINE_VERBOSE, __VA_ARGS__)
-
-#endif

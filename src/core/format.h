@@ -3,8 +3,7 @@
    that it works in signal handlers and before the C library is ready. %s %c %% %p, and %d %u %x with the
    lengths l, ll and z; a width, with - (left) or 0 (zeros) before it; for strings also a precision (%.8s,
    %.*s).  A NULL string prints as (null), a pointer as 0x and hexadecimal digits. */
-#ifndef CORE_FORMAT_H
-#define CORE_FORMAT_H
+#pragma once
 
 #include <stdarg.h>
 
@@ -16,5 +15,3 @@
 size_t format_text(char* buffer, size_t size, const char* format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_text_v(char* buffer, size_t size, const char* format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
-
-#endif

@@ -4,8 +4,7 @@
    The pair is not one word, so a registration writes the next of eight slots and then publishes its number: a
    caller sees either the old pair or the new one.  (A caller would have to sleep through eight registrations
    between its two reads to mix them.) */
-#ifndef CORE_HOOK_H
-#define CORE_HOOK_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/config.h"
@@ -40,5 +39,3 @@ static inline hook_pair_t hook_get(hook_t* hook) {
   return (hook_pair_t){(hook_function_t*)load_relaxed(&hook->slots[number % HOOK_SLOTS].function),
                        (void*)load_relaxed(&hook->slots[number % HOOK_SLOTS].argument)};
 }
-
-#endif

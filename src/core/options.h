@@ -4,8 +4,7 @@
    VALUE_UNREAD says that the environment has not been looked at.  The first call to read an unread option
    reads the environment, whichever thread it is; several at a time do the same work with the same result,
    and none overwrites what mi_option_set has stored meanwhile (compare and swap from unread). */
-#ifndef CORE_OPTIONS_H
-#define CORE_OPTIONS_H
+#pragma once
 
 #include <limits.h>
 
@@ -68,5 +67,3 @@ setting_t option_parse_entry(const char* entry);
 
 /* The option whose name is the nearest to a text, at most `tolerance` letters off; else _mi_option_last. */
 mi_option_t option_find(const char* text, size_t length, size_t tolerance);
-
-#endif

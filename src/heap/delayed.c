@@ -114,10 +114,7 @@ bool part_look_delayed(heap_part_t* part, delayed_visit_t* visit, void* arg) {
   return false;
 }
 
-static bool is_block(page_t* page, const block_t* listed, void* block) {
-  UNUSED(page);
-  return listed == block;
-}
+static bool is_block(NOT_USED page_t* page, const block_t* listed, void* block) { return listed == block; }
 
 bool part_delays_block(heap_part_t* part, const block_t* block) {
   return part != NULL && part_look_delayed(part, is_block, (block_t*)(uintptr_t)block);

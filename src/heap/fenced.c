@@ -25,12 +25,11 @@ static bool guard(char* start, size_t size) {
   return error == 0;
 }
 
-static bool is_in_arena(size_t slice) { return segment_arena(slice / SEGMENT_SLICES) != NULL; }
-
 fence_plan_t fenced_plan(size_t size, size_t alignment) {
   const size_t fence = os_page_size();
   /* The start is kept in 16 bits. */
-  if (2 * fence > UINT16_MAX || alignment > fence || size > ALLOC_SIZE_MAX / 2) return (fence_plan_t){0, 0, 0};
+  if (2 * fence > UINT16_MAX || alignment > fence || size > ALLOC_SIZE_MAX / 2)
+    return (fence_plan_t){0, 0, 0};
   const size_t bytes = align_up(max_size(size, 1), max_size(alignment, 1));
   const size_t end = fence + align_up(bytes, fence);
   return (fence_plan_t){end - bytes, end, div_up(end + fence, SLICE_SIZE)};
@@ -91,7 +90,7 @@ static void let_go(fence_note_t* note, uint32_t guards) {
 
 void fenced_retire(fence_note_t* note) {
   store_relaxed(&note->state, NOTE_FREED);
-  if (note->slices > KEPT_SLICES_MAX || !guard(window_address(note->slice), note->slices * SLICE_SIZE)) {
+  if (note->slices > KEPT_SLICES_MAX || !guard((char*)window_address(note->slice), note->slices * SLICE_SIZE)) {
     let_go(note, GUARDS);
     return;
   }
@@ -99,10 +98,8 @@ void fenced_retire(fence_note_t* note) {
   if (note != NULL) let_go(note, GUARDS + 1);
 }
 
-fence_note_t* fenced_find(const void* p) {
+fence_note_t* fenced_freed(const void* p) {
   const size_t slice = window_slice_of(p);
-  page_t* const page = slice != SLICE_NONE ? page_of(p) : NULL;
-  if (page != NULL) return fenced_note(page);
   for (size_t i = 0; i < KEPT; i++) {
     fence_note_t* const note = (fence_note_t*)load_acquire(&kept[i]);
     if (note != NULL && slice - note->slice < note->slices) return note;

@@ -5,14 +5,12 @@
      | guard | ............. block | guard |              fence: one OS page, the length of a guard
 
    Fully secure builds fence all big blocks but those that grow; every build those that are sampled
-   (heap/sampling.h).  A freed one's memory goes back at once, and its addresses stay guarded until KEPT others
-   have been freed; then those of one slice are a slot, for the next fenced block that fits there:
-     LIVE --fenced_retire: all is guard, and no page--> FREED --KEPT frees later--> SLOT | free slices
-     SLOT --fenced_raise: the block's OS pages are opened--> LIVE
-   The note of a fenced block says what it was.  Notes are type-stable: the handler of a fault may look at one
-   that has just begun another life. */
-#ifndef HEAP_FENCED_H
-#define HEAP_FENCED_H
+   (heap/sampling.h).  A freed one's memory goes back at once, and its addresses stay guarded until KEPT
+   others have been freed; then those of one slice are a slot, for the next fenced block that fits there: LIVE
+   --fenced_retire: all is guard, and no page--> FREED --KEPT frees later--> SLOT | free slices SLOT
+   --fenced_raise: the block's OS pages are opened--> LIVE The note of a fenced block says what it was.  Notes
+   are type-stable: the handler of a fault may look at one that has just begun another life. */
+#pragma once
 
 #include "heap/heap.h"
 
@@ -49,12 +47,10 @@ fence_note_t* fenced_raise(size_t slice, fence_note_t* slot, const fence_plan_t*
 /* The note of a single; NULL: it is not fenced. */
 fence_note_t* fenced_note(const page_t* page);
 void fenced_retire(fence_note_t* note); /* the page is none any more */
-/* The note of the block, live or freed, whose fence holds p; NULL: none does. */
-fence_note_t* fenced_find(const void* p);
+/* The note of the freed block whose addresses, still kept, p is one of; or NULL. */
+fence_note_t* fenced_freed(const void* p);
 void fenced_after_fork(void); /* in the child, before lost slices become free */
 
 /* Fully secure builds: the last OS page of each page's slices. */
 void page_fence(page_t* page);
 void page_unfence(page_t* page);
-
-#endif

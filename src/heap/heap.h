@@ -17,8 +17,7 @@
      queue --part_page_emptied--> retired in the queue (heap/retired.c) --a few cadences--> released
      full --part_give_up (there are too many)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
      abandoned --abandoned_claim--> queue of the claimer's part */
-#ifndef HEAP_HEAP_H
-#define HEAP_HEAP_H
+#pragma once
 
 #include "heap/pool.h"
 #include "memory/counters.h"
@@ -281,5 +280,3 @@ bool single_free(page_t* page);                    /* false: it was freed alread
 bool single_resize(page_t* page, size_t size);     /* in place; false: not possible */
 /* The contents go to a bigger single without a copy; false: not possible, nothing has changed. */
 bool single_move(page_t* page, page_t* to);
-
-#endif

@@ -4,8 +4,7 @@
 
    head:  63 ..... 22 21 ... 0
          | address/64 | version |     the version grows with every pop, so a pop that slept never succeeds */
-#ifndef HEAP_POOL_H
-#define HEAP_POOL_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/config.h"
@@ -18,5 +17,3 @@ typedef struct pool_s { atomic_u64_t head; } pool_t;
 void* pool_get(pool_t* pool, size_t size);
 void* pool_take(pool_t* pool); /* the same, or NULL */
 void pool_put(pool_t* pool, void* item);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Doubly linked lists of pages, and the direct[] slots that mirror the first page of a class. */
-#ifndef HEAP_QUEUE_H
-#define HEAP_QUEUE_H
+#pragma once
 
 #include "heap/heap.h"
 
@@ -26,5 +25,3 @@ static inline void queue_remove(page_queue_t* queue, page_t* page) {
 
 /* The page that the fast paths take blocks of `bin` from; NULL: none.  Mirrored in the slots of its sizes. */
 void part_set_current(heap_part_t* part, unsigned bin, page_t* page);
-
-#endif

@@ -3,8 +3,7 @@
    Nothing is counted where blocks are taken.  When a list of free blocks joins a page that allocation pops
    from, its blocks are counted off what is left until the class's next sample; a list that is longer is cut
    there, so that the allocation which is to be sampled finds none on hand and comes to the slow path. */
-#ifndef HEAP_SAMPLING_H
-#define HEAP_SAMPLING_H
+#pragma once
 
 #include "heap/heap.h"
 
@@ -15,5 +14,3 @@ void part_sampling_begin(heap_part_t* part); /* as the options say */
 void part_count_list(heap_part_t* part, page_t* page);
 /* Is this allocation of the bin, or of a big block (BIN_COUNT), to be fenced? */
 bool part_sample_is_due(heap_part_t* part, unsigned bin, size_t size);
-
-#endif

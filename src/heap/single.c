@@ -28,7 +28,8 @@ static size_t single_lead(single_request_t request) {
 }
 
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
-  const fence_plan_t plan = request.fenced ? fenced_plan(request.size, request.alignment) : (fence_plan_t){0, 0, 0};
+  const fence_plan_t plan =
+      request.fenced ? fenced_plan(request.size, request.alignment) : (fence_plan_t){0, 0, 0};
   const bool fenced = plan.slices != 0;
   const size_t lead = fenced ? plan.start : single_lead(request);
   const size_t shift = lead % SLICE_SIZE;
@@ -86,14 +87,14 @@ bool single_resize(page_t* page, size_t size) {
   return true;
 }
 
-/* Huge pages, and the program's own memory, have to stay where they are. */
-static bool is_in_arena(const page_t* page) { return segment_flags(page_slice(page) / SEGMENT_SLICES) != 0; }
+
+/* Huge pages, the program's own memory, and what ends at a guard. */
+static bool must_stay(const page_t* page) { return is_in_arena(page_slice(page)) || page->reserved != 0; }
 
 bool single_move(page_t* page, page_t* to) {
   static atomic_u32_t moves;
   const size_t bytes = page->stride + (size_t)page->single_size;
-  if (bytes < MOVE_MIN || page->stride != to->stride || is_in_arena(page) || is_in_arena(to)) return false;
-  if (page->reserved != 0 || to->reserved != 0) return false; /* fenced */
+  if (bytes < MOVE_MIN || page->stride != to->stride || must_stay(page) || must_stay(to)) return false;
   if (bytes > to->stride + (size_t)to->single_size) return false;
   if (load_relaxed(&moves) >= MOVES_MAX) return false;
   const int error = os_move(page_start(page), page_start(to), bytes);

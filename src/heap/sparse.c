@@ -73,7 +73,7 @@ static page_t* take_oldest(heap_part_t* part) {
 
 void part_note_sparse(heap_part_t* part, page_t* page) {
   sparse_t* const sparse = &part->sparse;
-  if (purge_delay() < 0 || segment_arena(page_slice(page) / SEGMENT_SLICES) != NULL) return;
+  if (purge_delay() < 0 || is_in_arena(page_slice(page))) return;
   if (sparse->count == SPARSE_NOTES) take_oldest(part); /* it keeps its memory */
   page->note = (uint8_t)((sparse->first + sparse->count) % NOTE_NUMBERS);
   sparse->notes[(sparse->first + sparse->count++) % SPARSE_NOTES] =

@@ -7,8 +7,7 @@
    An arena that is APART is in no tree of hints; whoever may use it looks through its own set `open`, which
    follows the protocol of memory/summary.h: a bit may be false, none is ever missing.
    Arenas are made and never end. */
-#ifndef MEMORY_ARENA_H
-#define MEMORY_ARENA_H
+#pragma once
 
 #include "memory/segment.h"
 #include "mimalloc.h"
@@ -47,6 +46,9 @@ static inline uint32_t segment_flags(size_t segment) {
   return arena != NULL ? arena->flags : 0;
 }
 
+/* Of a slice. */
+static inline bool is_in_arena(size_t slice) { return segment_arena(slice / SEGMENT_SLICES) != NULL; }
+
 /* What an arena is to be. */
 typedef struct arena_spec_s {
   uint32_t flags;
@@ -80,5 +82,3 @@ bool arena_commit(const arena_t* arena, size_t segment, uint64_t bits);
 typedef enum purged_e { PURGED_NOT, PURGED_RESET, PURGED_UNKNOWN, PURGED_ZERO } purged_t;
 /* For the claimer: drop the memory of adjacent slices; what they hold then. */
 purged_t arena_purge(const arena_t* arena, size_t segment, uint64_t bits);
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the address space is used for, in numbers.  Relaxed counters, changed on slow paths only; `claimed`
    and `dirty` are exact once nothing runs, the peak is the highest value any claim saw. */
-#ifndef MEMORY_COUNTERS_H
-#define MEMORY_COUNTERS_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/config.h"
@@ -49,5 +48,3 @@ static inline void counter_add(atomic_u64_t* counter, uint64_t amount) { add_rel
 static inline void counter_subtract(atomic_u64_t* counter, uint64_t amount) {
   add_relaxed(counter, 0 - amount);
 }
-
-#endif

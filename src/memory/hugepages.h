@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef MEMORY_HUGEPAGES_H
-#define MEMORY_HUGEPAGES_H
+#pragma once
 
 #include <stddef.h>
 
@@ -13,5 +12,3 @@ void memory_choose_page_size(size_t first, size_t end, use_t use);
 
 /* A part of the segment's memory is about to be given back. */
 void memory_no_more_huge_pages(size_t segment);
-
-#endif

@@ -5,8 +5,7 @@
    delays when threads do it by the way, after 3/4 to 3/2 of one when the scavenger does.  Budget: a
    process without a scavenger may never call again, so it never keeps more dirty memory than a budget, which
    grows when purged slices turn out to be claimed again soon, and shrinks when dirty ones are not. */
-#ifndef MEMORY_PURGE_H
-#define MEMORY_PURGE_H
+#pragma once
 
 #include "memory/segment.h"
 
@@ -58,5 +57,3 @@ size_t purge_boost(void);
 /* In a forked child, by its only thread.  Returns who purged in the parent: PURGE_BACKGROUND means that the
    scavenger may have been stopped half-way, and memory_after_fork must look for slices it held. */
 purge_mode_t purge_after_fork(void);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making arenas: of memory reserved in the window, of huge pages, of the program's own memory. */
-#ifndef MEMORY_RESERVE_H
-#define MEMORY_RESERVE_H
+#pragma once
 
 #include "memory/arena.h"
 
@@ -28,5 +27,3 @@ int reserve_node(int node);
 
 /* What the options say is to be reserved at the start: the first call does it. */
 void reserve_at_start(void);
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A thread that purges, so that memory goes back to the OS also while the program calls the allocator no
    more. */
-#ifndef MEMORY_SCAVENGER_H
-#define MEMORY_SCAVENGER_H
+#pragma once
 
 #include "base/atomics.h"
 
@@ -44,5 +43,3 @@ static inline void scavenger_hint(void) {
 static inline void scavenger_notify(void) {
   if (scavenger_state_of(load_seq_cst(&scavenger_state)) == SCAVENGER_ASLEEP) scavenger_wake();
 }
-
-#endif

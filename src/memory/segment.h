@@ -11,8 +11,7 @@
    The CAS on FREE is the only claim.  S1: only the claimer of a slice changes its bits in the other words,
    before it sets FREE again; so the bits of a free slice are at rest, and the claimer, who acquired FREE,
    reads what the last owner wrote.  A slice that is not PLACED has no other bit set and is never free. */
-#ifndef MEMORY_SEGMENT_H
-#define MEMORY_SEGMENT_H
+#pragma once
 
 #include "base/bits.h"
 #include "memory/window.h"
@@ -87,5 +86,3 @@ static inline piece_t piece_first(size_t first, size_t end) {
 }
 
 static inline piece_t piece_next(piece_t p) { return piece_first(p.next, p.end); }
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs of slices for the page layer: claim, extend, release, and which of them start a page. */
-#ifndef MEMORY_SLICES_H
-#define MEMORY_SLICES_H
+#pragma once
 
 #include "memory/hugepages.h"
 #include "memory/segment.h"
@@ -57,5 +56,3 @@ typedef size_t page_slices_fn(table_entry_t* entry);
 /* In a forked child, by its only thread, before it claims anything: put right what threads of the parent left
    half done.  Claimed slices that no page covers are lost: they become free and dirty. */
 void memory_after_fork(page_slices_fn* page_slices);
-
-#endif

@@ -7,8 +7,7 @@
    missing refute:  clear the bit;  look at the segment (or the words below); set it again if the segment is
    so Each side writes before it looks, all four accesses are seq_cst, so at least one sees the other's write.
  */
-#ifndef MEMORY_SUMMARY_H
-#define MEMORY_SUMMARY_H
+#pragma once
 
 #include "memory/segment.h"
 
@@ -37,5 +36,3 @@ bool summary_any(unsigned kind);
 
 /* After a fork, by the only thread: set every hint that is true, whatever a dead thread left half done. */
 void summary_rebuild(void);
-
-#endif

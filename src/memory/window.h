@@ -9,8 +9,7 @@
      W2  every segment below limit that is `ready` has its table entries mapped.  Those that are not ready lie
    in gaps that threads left behind while they placed extents; no valid pointer leads there. W3  the first
    word (the owner tag) of the entry of a slice that nobody claimed is zero. */
-#ifndef MEMORY_WINDOW_H
-#define MEMORY_WINDOW_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/compiler.h"
@@ -95,5 +94,3 @@ bool window_next_span(span_t* span);
 
 /* How many segments from `segment` on to the next whose address is a multiple of alignment. */
 size_t window_padding(size_t segment, size_t alignment);
-
-#endif

@@ -20,22 +20,21 @@
 
 #include "base/bits.h"
 
-#ifndef MADV_FREE
-#define MADV_FREE 8 /* Linux 4.5 */
-#endif
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18 /* Linux 4.14 */
-#endif
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#endif
 
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
-#endif
 
+/* Of the kernel, in which headers may be older: and since which Linux. */
+enum {
+  ADVICE_FREE = 8,            /* MADV_FREE, 4.5 */
+  ADVICE_WIPE_ON_FORK = 18,   /* MADV_WIPEONFORK, 4.14 */
+  ADVICE_POPULATE_READ = 22,  /* MADV_POPULATE_READ ... */
+  ADVICE_POPULATE_WRITE = 23, /* ... and _WRITE, 5.14 */
+  ADVICE_GUARD = 102,         /* MADV_GUARD_INSTALL ... */
+  ADVICE_UNGUARD = 103,       /* ... and _REMOVE, 6.13 */
+  MOVE_KEEP_MAPPED = 4,       /* MREMAP_DONTUNMAP, 5.7 */
+  HUGE_SHIFT = 26,            /* MAP_HUGE_SHIFT, 3.8 */
+};
 /* FUTEX_WAIT and FUTEX_WAKE, within the process: not every C library comes with the kernel's headers. */
 enum { FUTEX_WAIT_HERE = 0 | 128, FUTEX_WAKE_HERE = 1 | 128 };
 
@@ -111,7 +110,7 @@ static int advise(void* addr, size_t size, int advice) {
 
 int os_purge(void* addr, size_t size) { return advise(addr, size, MADV_DONTNEED); }
 
-int os_reset(void* addr, size_t size) { return advise(addr, size, MADV_FREE); }
+int os_reset(void* addr, size_t size) { return advise(addr, size, ADVICE_FREE); }
 
 /* Kernels from 6.17 on move one mapping after the other and stop at the first that fails: what can be read in
    `to` has been moved there and goes back by copying.  Older kernels move all or nothing; the advice is not
@@ -119,7 +118,7 @@ int os_reset(void* addr, size_t size) { return advise(addr, size, MADV_FREE); }
 static void undo_move(char* from, char* to, size_t size) {
   const size_t page = os_page_size();
   for (size_t i = 0; i < size; i += page) {
-    if (madvise(to + i, page, MADV_POPULATE_READ) == 0) memcpy(from + i, to + i, page);
+    if (madvise(to + i, page, ADVICE_POPULATE_READ) == 0) memcpy(from + i, to + i, page);
   }
 }
 
@@ -134,7 +133,7 @@ int os_move(void* from, void* to, size_t size) {
   KEEP_ERRNO;
   int error = map_over(to, size, PROT_NONE);
   if (error == 0 &&
-      mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED) {
+      mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MOVE_KEEP_MAPPED, to) == MAP_FAILED) {
     error = errno;
     undo_move((char*)from, (char*)to, size);
     if (map_over(to, size, PROT_READ | PROT_WRITE) != 0) error = ENOTRECOVERABLE;
@@ -142,14 +141,11 @@ int os_move(void* from, void* to, size_t size) {
   return error;
 }
 
-#ifndef MAP_HUGE_SHIFT
-#define MAP_HUGE_SHIFT 26 /* Linux 3.8 */
-#endif
 
 /* A mapping that fails may have unmapped what it was to replace. */
 int os_map_huge(void* addr, size_t size, unsigned shift) {
   KEEP_ERRNO;
-  const int flags = MAP_PRIVATE_ZERO | MAP_FIXED | MAP_HUGETLB | (int)(shift << MAP_HUGE_SHIFT);
+  const int flags = MAP_PRIVATE_ZERO | MAP_FIXED | MAP_HUGETLB | (int)(shift << HUGE_SHIFT);
   int error = 0;
   if (mmap(addr, size, PROT_READ | PROT_WRITE, flags, NO_FILE, 0) != addr) {
     error = errno;
@@ -172,17 +168,18 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
   return error;
 }
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
-#define MADV_GUARD_REMOVE  103
-#endif
-enum { GUARD_UNKNOWN, GUARD_ADVICE, GUARD_PROTECTION, GUARDS_MAX = 8192 /* a quarter of a process's mappings */ };
+enum {
+  GUARD_UNKNOWN,
+  GUARD_ADVICE,
+  GUARD_PROTECTION,
+  GUARDS_MAX = 8192 /* a quarter of a process's mappings */
+};
 static atomic_u32_t guard_way;
 static atomic_u32_t guards; /* of their own mapping */
 
 /* Memory that is locked cannot be advised: then protection serves, whatever the kernel knows. */
 int os_guard(void* addr, size_t size) {
-  if (load_relaxed(&guard_way) != GUARD_PROTECTION && advise(addr, size, MADV_GUARD_INSTALL) == 0) {
+  if (load_relaxed(&guard_way) != GUARD_PROTECTION && advise(addr, size, ADVICE_GUARD) == 0) {
     store_relaxed(&guard_way, GUARD_ADVICE);
     return 0;
   }
@@ -197,7 +194,7 @@ int os_guard(void* addr, size_t size) {
 }
 
 void os_unguard(void* addr, size_t size, uint32_t calls) {
-  advise(addr, size, MADV_GUARD_REMOVE);
+  advise(addr, size, ADVICE_UNGUARD);
   if (load_relaxed(&guard_way) != GUARD_PROTECTION) return;
   os_commit(addr, size);
   add_relaxed(&guards, 0u - calls);
@@ -207,13 +204,10 @@ bool os_has_guarded(void) { return load_relaxed(&guard_way) != GUARD_UNKNOWN; }
 
 void os_no_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_NOHUGEPAGE); }
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 void os_populate(void* addr, size_t size) {
   static atomic_u32_t is_unknown;
-  if (load_relaxed(&is_unknown) == 0 && advise(addr, size, MADV_POPULATE_WRITE) == EINVAL)
+  if (load_relaxed(&is_unknown) == 0 && advise(addr, size, ADVICE_POPULATE_WRITE) == EINVAL)
     store_relaxed(&is_unknown, 1u);
 }
 
@@ -260,7 +254,7 @@ atomic_u64_t* os_fork_word(void) {
     KEEP_ERRNO;
     atomic_u64_t* mine = os_map(os_page_size());
     if (mine == NULL) return NULL; /* asked again next time */
-    if (madvise(mine, os_page_size(), MADV_WIPEONFORK) != 0) {
+    if (madvise(mine, os_page_size(), ADVICE_WIPE_ON_FORK) != 0) {
       os_unmap(mine, os_page_size());
       mine = &none;
     }

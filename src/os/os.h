@@ -5,8 +5,7 @@
    have run; it calls no malloc, takes no lock, is no cancellation point, and leaves errno as it was.
    Functions that return int return 0 or an errno value.  Addresses and sizes of ranges are multiples of
    os_page_size() unless said otherwise; size > 0. */
-#ifndef OS_OS_H
-#define OS_OS_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/config.h"
@@ -66,8 +65,8 @@ unsigned os_numa_nodes(void);
    mappings of their own (Linux before 6.13), a bounded number of ranges.  0, or an errno value: ENOMEM when
    they are spent. */
 int os_guard(void* addr, size_t size);
-/* The range, guarded in whole, in parts or not at all, is writable, and what was guarded reads as zero; `calls`
-   of os_guard are undone. */
+/* The range, guarded in whole, in parts or not at all, is writable, and what was guarded reads as zero;
+   `calls` of os_guard are undone. */
 void os_unguard(void* addr, size_t size, uint32_t calls);
 bool os_has_guarded(void); /* has any range ever been guarded? */
 
@@ -125,5 +124,3 @@ int os_thread_start(void* (*run)(void*));
 
 /* Name the calling thread; at most 15 characters. */
 void os_thread_name(const char* name);
-
-#endif

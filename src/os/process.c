@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Linux: the environment and the list of mappings, the latter (and the former, when the C library has none
    yet) read from /proc in pieces, through a buffer on the stack. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "os/process.h"
 
 #include <dlfcn.h>
@@ -29,10 +26,7 @@ static bool in_loaded_object(const void* p) {
   return _dl_find_object != NULL && _dl_find_object((void*)(uintptr_t)p, &object) == 0;
 }
 #else
-static bool in_loaded_object(const void* p) {
-  UNUSED(p);
-  return false;
-}
+static bool in_loaded_object(NOT_USED const void* p) { return false; }
 #endif
 
 enum { ENTRY_MAX = 256, BUFFER_SIZE = 4096 };
@@ -175,6 +169,5 @@ os_usage_t os_process_usage(void) {
 
 long os_thread_id(void) { return syscall(SYS_gettid); }
 
-#pragma weak backtrace /* musl has none */
-extern int backtrace(void** frames, int most);
+int backtrace(void** frames, int most) __attribute__((weak)); /* musl has none */
 int os_backtrace(void** frames, int most) { return backtrace != NULL ? backtrace(frames, most) : 0; }

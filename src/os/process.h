@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the process can be asked about itself; the rules of os/os.h hold. */
-#ifndef OS_PROCESS_H
-#define OS_PROCESS_H
+#pragma once
 
 #include "base/config.h"
 
@@ -40,5 +39,3 @@ typedef struct os_usage_s {
 
 /* What the process has used so far; zeros where the system does not tell. */
 os_usage_t os_process_usage(void);
-
-#endif

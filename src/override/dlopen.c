@@ -11,9 +11,6 @@
 
    The loader takes the search path of whoever calls it, by the return address.  So this must be a jump, not a
    call; only an unoptimised build by gcc searches by our library's path. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <dlfcn.h>
 #include <string.h>
 
@@ -33,11 +30,7 @@
 
 typedef void* dlopen_t(const char* file, int mode);
 
-static void* no_dlopen(const char* file, int mode) {
-  UNUSED(file);
-  UNUSED(mode);
-  return NULL;
-}
+static void* no_dlopen(NOT_USED const char* file, NOT_USED int mode) { return NULL; }
 
 static dlopen_t* next_dlopen(void) {
   static atomic_word_t next;

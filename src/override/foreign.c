@@ -4,9 +4,6 @@
    anonymous memory; stacks, static data and unmapped addresses are misuse and reported as such. The
    functions of the next allocator are looked up once, when the library is loaded; a look-up that comes
    earlier is done then.  A static program has no next allocator. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "alloc/foreign.h"
 
 #include <dlfcn.h>
@@ -64,21 +61,13 @@ static bool in_last_region(const void* p) {
 static const char* why_not_a_block(const void* p) {
   if ((uintptr_t)p % sizeof(void*) != 0) return "a misaligned address";
   if (in_last_region(p)) return NULL;
+  static const char* const places[] = {[OS_PLACE_UNMAPPED] = "an address without memory",
+                                       [OS_PLACE_STACK] = "an address on the stack",
+                                       [OS_PLACE_STATIC] = "an address of static data or code",
+                                       [OS_PLACE_HEAP] = NULL};
   const os_region_t region = os_region_of(p);
-  switch (region.place) {
-  case OS_PLACE_UNMAPPED:
-    return "an address without memory";
-  case OS_PLACE_STACK:
-    return "an address on the stack";
-  case OS_PLACE_STATIC:
-    return "an address of static data or code";
-  case OS_PLACE_HEAP:
-    remember_region(&region);
-    break;
-  case OS_PLACE_UNKNOWN:
-    break;
-  }
-  return NULL;
+  if (region.place == OS_PLACE_HEAP) remember_region(&region);
+  return places[region.place];
 }
 
 /* The next allocator's function for block p, or NULL when there is none or p is no block (then reported). */

@@ -2,16 +2,12 @@
 /* The functions of the C library that allocate, under their own names, with the C library's own rules where
    they differ from the mi_ functions: realloc(p, 0) frees, alignments of memalign are rounded up, and what
    fails for whatever reason but a bad alignment leaves ENOMEM. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc/fast.h"
-#include "alloc/resize.h"
 #include "os/os.h"
 
 void free_sized(void* p, size_t size);

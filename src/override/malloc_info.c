@@ -2,15 +2,12 @@
 /* The C library's questions about its heap, answered for ours, and its settings. Its terms: an "arena" is
    what small and medium blocks live in (used + free); what it would have mapped for one block each are our
    big blocks; what a trim could release now is memory that is free but not yet purged. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 
-#include "alloc/collect.h"
+#include "alloc/alloc.h"
 #include "base/compiler.h"
 #include "core/format.h"
 #include "core/options.h"
@@ -92,9 +89,8 @@ EXPORT int malloc_info(int options, FILE* file) {
 EXPORT void malloc_stats(void) { mi_stats_print_out(NULL, NULL); }
 
 /* The bytes to keep make no difference: what is in use stays, all else goes. */
-EXPORT int malloc_trim(size_t keep) {
+EXPORT int malloc_trim(NOT_USED size_t keep) {
   KEEP_ERRNO;
-  UNUSED(keep);
   const int released = memory_trim() != 0;
   return released;
 }

@@ -5,7 +5,6 @@
    What delete is told of sizes and alignments only secure builds look at. */
 #include "alloc/new.h"
 
-#define NOT_USED __attribute__((unused))
 
 #define NEW(name, parameters, call) \
   void* name parameters;            \

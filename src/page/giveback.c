@@ -73,7 +73,7 @@ size_t page_make_holes(page_t* page) {
   fresh_t fresh = {{0}};
   page_look_t look;
   size_t bytes = 0;
-  if (SECURE || segment_arena(page_slice(page) / SEGMENT_SLICES) != NULL) return 0;
+  if (SECURE || is_in_arena(page_slice(page))) return 0;
   page_merge_lists(page);
   page_look_free(page, &look);
   if (!find_fresh(page, &look, shift, &fresh)) return 0;

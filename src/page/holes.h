@@ -11,8 +11,7 @@
 
    Both are steps of the owner.  Others may ask whether a block is holed: a live block never is, since its
    hole was filled before it was handed out, so whoever was given it sees the bit cleared. */
-#ifndef PAGE_HOLES_H
-#define PAGE_HOLES_H
+#pragma once
 
 #include "os/os.h"
 #include "page/page.h"
@@ -62,5 +61,3 @@ static inline blocks_t blocks_of(const page_t* page, size_t os_page, unsigned sh
   const size_t end = (os_page + 1) << shift;
   return (blocks_t){start / page->stride, min_size((end - 1) / page->stride, page->reserved - 1u)};
 }
-
-#endif

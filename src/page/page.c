@@ -82,24 +82,17 @@ static void prepare(const page_t* page, const block_t* first, const block_t* las
     os_populate((void*)start, end - start);
 }
 
-static bool have_common_factor(size_t a, size_t b) {
-  while (b != 0) {
-    const size_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a != 1;
-}
-
-/* The same, in an order that cannot be told: i * step + start modulo count, step and count without a common
-   factor. */
+/* The same, in an order that cannot be told: two multiplications by chance, with a shift in between, mix the
+   numbers below a power of two; those that are no block's are passed over. */
 static block_t* link_mixed(page_t* page, block_t* first, size_t count) {
   const uint64_t random = os_random();
-  size_t step = (size_t)(random >> 32) % count | 1;
-  size_t at = (size_t)random % count;
-  while (have_common_factor(step, count)) step += 2;
+  const unsigned bits = count > 1 ? bit_highest(count - 1) + 1 : 1;
+  const size_t mask = ((size_t)1 << bits) - 1;
   block_t* list = NULL;
-  for (size_t i = 0; i < count; i++, at = (at + step) % count) {
+  for (size_t i = 0; i <= mask; i++) {
+    const size_t halfway = (i * (random | 1) + (random >> 16)) & mask;
+    const size_t at = ((halfway ^ halfway >> (bits + 1) / 2) * (random >> 32 | 1) + (random >> 48)) & mask;
+    if (at >= count) continue;
     block_t* const block = (block_t*)(void*)((char*)first + at * page->stride);
     block_set_next(page, block, list);
     seal_open(page, block);

@@ -20,8 +20,7 @@
 
    Who may touch what:  owner = the thread whose tag is in owner_tag, or who won the claim of an abandoned
    page; const = set before the page is published by its start bit; atomic = anybody, through the seam. */
-#ifndef PAGE_PAGE_H
-#define PAGE_PAGE_H
+#pragma once
 
 #include "base/atomics.h"
 #include "base/bits.h"
@@ -85,7 +84,7 @@ struct page_s {
   atomic_u64_t thread_free;      /* atomic: see page/remote.h; of a single: SINGLE_LIVE until freed */
   page_t* next;                  /* owner: queue links */
   page_t* prev;                  /* owner */
-  atomic_word_t part;            /* atomic: the owning heap part; written by the owner; of a single: its note or 0 */
+  atomic_word_t part; /* atomic: the owning heap part; written by the owner; of a single: its note or 0 */
   atomic_word_t heap;            /* atomic: the heap the page belongs to */
   union {
     uint64_t single_size; /* single: usable bytes */
@@ -314,5 +313,3 @@ void page_forked(void); /* this process is a forked child: see P1 */
 /* Rebuild a page whose owner vanished in a fork: its lists may be torn.  Live blocks are those that no valid
    list holds; afterwards the page is as an owner leaves it before abandoning. */
 void page_rebuild(page_t* page);
-
-#endif

@@ -21,8 +21,7 @@
 
    The push and the test of the state are one CAS, so no last free is lost.  The list is only ever taken whole
    (remote_take), so a push needs no protection against ABA. */
-#ifndef PAGE_REMOTE_H
-#define PAGE_REMOTE_H
+#pragma once
 
 #include "memory/counters.h"
 #include "page/page.h"
@@ -125,5 +124,3 @@ void remote_park(page_t* page);
 
 /* Anybody.  True: the caller owns the page; page_used() and page->local_free are set, the list is empty. */
 bool remote_claim(page_t* page);
-
-#endif

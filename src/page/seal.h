@@ -16,8 +16,7 @@
    24 bits, so of 2^40 words one is a seal of the block. info:  23 live | 22 21 kind | 20 .. 16 alignment | 15
    .. 0 slack: bytes from the requested end to the seal Who changes only the bits of the info has changed
    where the pattern must be. */
-#ifndef PAGE_SEAL_H
-#define PAGE_SEAL_H
+#pragma once
 
 #include <string.h>
 
@@ -144,5 +143,3 @@ static inline bool seal_break_small(const page_t* page, char* p, seal_claim_t cl
   store_relaxed(word, mine);
   return true;
 }
-
-#endif

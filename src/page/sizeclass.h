@@ -9,8 +9,7 @@
 
    The blocks of medium bins (above 8 KiB) stand 64 bytes further apart than their size, an odd number of
    cache lines, so that equal fields of neighbouring blocks fall into different cache sets. */
-#ifndef PAGE_SIZECLASS_H
-#define PAGE_SIZECLASS_H
+#pragma once
 
 #include "base/bits.h"
 #include "base/config.h"
@@ -48,5 +47,3 @@ static inline size_t bin_page_slices(unsigned bin) {
   while (slices < PAGE_SLICES_MAX && (slices * SLICE_SIZE) % stride > slices * SLICE_SIZE / 25) slices++;
   return slices;
 }
-
-#endif

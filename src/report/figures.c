@@ -203,8 +203,7 @@ static void count_part(heap_part_t* part, void* arg) {
   from->parts += is_in_scope(from->scope, part->heap, part->tag);
 }
 
-static bool count_heap(heap_t* heap, void* from) {
-  UNUSED(heap);
+static bool count_heap(NOT_USED heap_t* heap, void* from) {
   ((stats_snapshot_t*)from)->heaps++;
   return true;
 }
@@ -307,5 +306,5 @@ EXPORT void mi_stats_reset(void) {
 
 /* There is nothing to merge: every figure is counted once, when it is asked for. */
 EXPORT void mi_stats_merge(void) {}
-EXPORT void mi_theap_stats_merge_to_heap(mi_theap_t* theap) { UNUSED(theap); }
-EXPORT void mi_heap_stats_merge_to_subproc(mi_heap_t* heap) { UNUSED(heap); }
+EXPORT void mi_theap_stats_merge_to_heap(NOT_USED mi_theap_t* theap) {}
+EXPORT void mi_heap_stats_merge_to_subproc(NOT_USED mi_heap_t* heap) {}

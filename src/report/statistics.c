@@ -120,10 +120,7 @@ EXPORT void mi_stats_print_out(mi_output_fun* out, void* arg) {
 }
 
 /* Programs pass all sorts of things, stdout for one. */
-EXPORT void mi_stats_print(void* out) {
-  UNUSED(out);
-  mi_stats_print_out(NULL, NULL);
-}
+EXPORT void mi_stats_print(NOT_USED void* out) { mi_stats_print_out(NULL, NULL); }
 
 /* What a heap or a thread has its part in. */
 static void print_scope(const output_t* sink, scope_t scope) {

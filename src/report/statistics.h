@@ -2,8 +2,7 @@
 /* What the process holds and has handed out, counted when asked: live blocks are read off the pages, and
    what a page has handed out is what was put into its free list and is not there any more.  So the fast paths
    count nothing.  Exact once no other thread runs; while they run, each page is read at its own moment. */
-#ifndef REPORT_STATISTICS_H
-#define REPORT_STATISTICS_H
+#pragma once
 
 #include "heap/heap.h"
 #include "memory/counters.h"
@@ -42,5 +41,3 @@ typedef struct stats_snapshot_s {
 
 void stats_snapshot(stats_snapshot_t* stats); /* of the process */
 void stats_snapshot_of(scope_t scope, stats_snapshot_t* stats);
-
-#endif

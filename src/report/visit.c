@@ -16,8 +16,6 @@
 #include "page/seal.h"
 #include "thread/thread.h"
 
-enum { FILTER_BITS = 4096 };
-
 typedef enum reach_e { REACH_ALL, REACH_ABANDONED, REACH_PART } reach_t;
 
 typedef struct visit_s {
@@ -28,24 +26,9 @@ typedef struct visit_s {
   bool stopped;
   mi_block_visit_fun* visitor;
   void* arg;
-  uint64_t delayed[FILTER_BITS / 64]; /* pages that have a block on a delayed list, by slice % FILTER_BITS */
 } visit_t;
 
 /* ---- delayed lists ---- */
-
-static bool filter_page(page_t* page, const block_t* listed, void* arg) {
-  UNUSED(listed);
-  const size_t bit = page_slice(page) % FILTER_BITS;
-  ((visit_t*)arg)->delayed[bit / 64] |= UINT64_C(1) << (bit % 64);
-  return false;
-}
-
-static void filter_part(heap_part_t* part, void* visit) { part_look_delayed(part, filter_page, visit); }
-
-static bool has_delayed(const visit_t* visit, const page_t* page) {
-  const size_t bit = page_slice(page) % FILTER_BITS;
-  return (visit->delayed[bit / 64] >> (bit % 64)) & 1;
-}
 
 typedef struct delayed_of_s {
   const page_t* page;
@@ -94,7 +77,7 @@ static mi_heap_area_t area_of(const page_t* page) {
 static bool visit_area(const visit_t* visit, page_t* page) {
   delayed_of_t delayed = {.page = page};
   mi_heap_area_t area = area_of(page);
-  if (has_delayed(visit, page)) thread_visit_parts(note_delayed_of_part, &delayed);
+  thread_visit_parts(note_delayed_of_part, &delayed);
   area.used = page_live_blocks(page);
   area.used -= min_size(area.used, delayed.count);
   return report(visit, &area, NULL);
@@ -105,7 +88,7 @@ static bool visit_blocks(const visit_t* visit, const page_t* page) {
   delayed_of_t delayed = {.page = page, .look = &look};
   mi_heap_area_t area = area_of(page);
   page_look(page, &look);
-  if (has_delayed(visit, page)) thread_visit_parts(note_delayed_of_part, &delayed);
+  thread_visit_parts(note_delayed_of_part, &delayed);
   for (size_t i = 0; SECURE_FULL && i < look.capacity; i++) {
     seal_t seal; /* delayed frees are on no list */
     block_t* const block = (block_t*)(void*)(look.start + i * look.stride);
@@ -147,8 +130,6 @@ static bool visit_heap(visit_t* visit) {
   KEEP_ERRNO;
   thread_attach();
   thread_check_fork();
-  memset(visit->delayed, 0, sizeof(visit->delayed));
-  thread_visit_parts(filter_part, visit);
   /* Pages of deleted heaps count as the main heap's, wherever they are. */
   if (visit->heap->main == NULL) heap_visit_all_pages(visit_page, visit);
   else heap_visit_pages(visit->heap, visit_page, visit);
@@ -178,9 +159,8 @@ static bool visit_abandoned_of(heap_t* heap, void* arg) {
   return visit_heap(&visit);
 }
 
-EXPORT bool mi_abandoned_visit_blocks(mi_subproc_id_t id, int heap_tag, bool blocks,
+EXPORT bool mi_abandoned_visit_blocks(mi_subproc_id_t id, NOT_USED int heap_tag, bool blocks,
                                       mi_block_visit_fun* visitor, void* arg) {
-  UNUSED(heap_tag);
   visit_t visit = {.reach = REACH_ABANDONED, .blocks = blocks, .visitor = visitor, .arg = arg};
   heap_t* const main = heap_subprocess(id._mi_subproc_id);
   return main != NULL && heap_visit_heaps(main, visit_abandoned_of, &visit);

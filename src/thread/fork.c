@@ -27,8 +27,7 @@ static size_t slices_of_entry(table_entry_t* entry) {
 }
 
 /* The stacks of abandoned pages may be torn too: forget them, they are built anew from the pages. */
-static void forget_links(page_t* page, void* self) {
-  UNUSED(self);
+static void forget_links(page_t* page, NOT_USED void* self) {
   if (page_is_single(page)) return;
   heap_t* const heap = (heap_t*)load_relaxed(&page->heap);
   store_relaxed(&page->linked, 0u);

@@ -16,8 +16,7 @@
    the thread attached with; nested records serve it too, from parts of their own.
    A thread sets busy, then looks at held; the scavenger sets held, then looks at busy: one sees the other.
    The thread's side needs no barrier instruction, the scavenger makes every thread pass one in between. */
-#ifndef THREAD_THREAD_H
-#define THREAD_THREAD_H
+#pragma once
 
 #include "base/compiler.h"
 #include "heap/heap.h"
@@ -150,5 +149,3 @@ static inline void thread_begin(void) { /* both, in this order */
 
 /* Thread tags: | generation (20) | number (40) | care flags (3) | */
 enum { TAG_NUMBER_SHIFT = 3, TAG_GENERATION_SHIFT = 43 };
-
-#endif

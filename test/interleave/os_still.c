@@ -78,6 +78,17 @@ int os_move(void* from, void* to, size_t size) {
   return ENOSYS;
 }
 
+int os_guard(void* addr, size_t size) {
+  UNUSED(addr), UNUSED(size);
+  return ENOSYS;
+}
+
+void os_unguard(void* addr, size_t size, uint32_t calls) {
+  UNUSED(addr), UNUSED(size), UNUSED(calls);
+}
+
+bool os_has_guarded(void) { return false; }
+
 void os_no_huge_pages(void* addr, size_t size) {
   UNUSED(addr), UNUSED(size);
 }
