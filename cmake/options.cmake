@@ -21,6 +21,8 @@ option(MI_XMALLOC "Abort with a message when memory runs out or a size is too la
 option(MI_SHOW_ERRORS "Print messages about failed requests unless MIMALLOC_SHOW_ERRORS says otherwise" OFF)
 option(MI_NO_THP "Use no transparent huge pages unless MIMALLOC_ALLOW_THP says otherwise" OFF)
 option(MI_FREE_CHECKS "Detect double and invalid frees on the fast path" ON)
+set(MI_STATISTICS ON CACHE BOOL "OFF, for bench/statistics alone: nothing is done for statistics only")
+mark_as_advanced(MI_STATISTICS)
 set(MI_SECURE OFF CACHE STRING "Sealed blocks, encoded links, mixed order (ON); and all that is freed is wiped (FULL)")
 option(MI_SECURE_FULL "The same as MI_SECURE=FULL" OFF)
 option(MI_GUARDED "One block in 4000 lies between guards, unless MIMALLOC_GUARDED_SAMPLE_RATE says otherwise" OFF)
@@ -104,7 +106,7 @@ if(MI_LIBC_MUSL)
 endif()
 
 # Whoever misspells an option should hear of it: what nobody has declared has no type in the cache.
-set(known ${elsewhere} ${always} MI_GUARDED MI_PADDING MI_USE_CXX MI_OPT_SIMD MI_LIBC_MUSL
+set(known ${elsewhere} ${always} MI_PADDING MI_USE_CXX MI_OPT_SIMD MI_LIBC_MUSL
   MI_FREE_IS_CHECKED MI_CHECK_FULL)
 get_cmake_property(cached CACHE_VARIABLES)
 list(FILTER cached INCLUDE REGEX "^MI_")
@@ -190,6 +192,6 @@ function(mi_switches result)
   endforeach()
   set(${result} ${definitions} PARENT_SCOPE)
 endfunction()
-mi_switches(MI_SWITCHES MI_XMALLOC MI_SHOW_ERRORS MI_NO_THP MI_FREE_CHECKS MI_GUARDED MI_LOCAL_DYNAMIC_TLS
+mi_switches(MI_SWITCHES MI_XMALLOC MI_SHOW_ERRORS MI_NO_THP MI_FREE_CHECKS MI_GUARDED MI_STATISTICS MI_LOCAL_DYNAMIC_TLS
   MI_TRACK_VALGRIND MI_TRACK_ASAN)
 list(APPEND MI_SWITCHES MI_SECURE=${MI_SECURE_LEVEL})

@@ -8,6 +8,7 @@
 
 #include "alloc/alloc.h"
 #include "core/diagnostics.h"
+#include "heap/fenced.h"
 #include "core/hook.h"
 #include "memory/purge.h"
 
@@ -43,6 +44,7 @@ static void collect_record(thread_t* record, collect_t what) {
 
 void alloc_collect(cadence_t cadence) {
   if (SECURE_FULL && cadence == CADENCE_FORCED) free_parked();
+  if (cadence == CADENCE_FORCED) fenced_collect();
   thread_t* const self = thread_enter();
   if (self == NULL) return;
   const collect_t what = cadence == CADENCE_FORCED ? COLLECT_HOLES : COLLECT_PAGES;

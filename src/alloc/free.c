@@ -15,10 +15,9 @@
 
 /* ---- misuse ---- */
 
-static COLD void report_double_free(const void* p, const page_t* page) {
-  report_misuse(EAGAIN,
-                "double free of %p (a block of %zu bytes): it was freed before; remove one of the two frees",
-                p, page_usable_size(page));
+static COLD void report_freed(const char* verb, const void* p, const page_t* page) {
+  report_misuse(EAGAIN, "%s of %p (a block of %zu bytes): it was freed before", verb, p,
+                page_usable_size(page));
 }
 
 static COLD void report_bad_start(const char* verb, const void* p, const page_t* page) {
@@ -35,6 +34,7 @@ static COLD void report_bad_start(const char* verb, const void* p, const page_t*
 }
 
 static COLD void report_unallocated(const char* verb, const void* p) {
+  guarded_describe(p);
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
@@ -72,7 +72,7 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
   } else if (!page_is_carved(page, p)) {
     report_unallocated("free", p);
   } else if (block_was_freed(page, (const block_t*)p)) {
-    report_double_free(p, page);
+    report_freed("double free", p, page);
   } else {
     return true;
   }
@@ -81,33 +81,24 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
 
 /* Secure builds: may it be freed, resized, measured? */
 static bool seal_is_good(const char* verb, const void* p, const page_t* page, seal_verdict_t verdict) {
-  const size_t size = page_usable_size(page) - SEAL_SIZE;
-  switch (verdict) {
-    case SEAL_OTHER:
-    case SEAL_GOOD: return true;
-    case SEAL_FREED:
-      report_misuse(EAGAIN, "%s of %p (a block of %zu bytes): it was freed before (double free?)", verb, p,
-                    size);
-      break;
-    case SEAL_BROKEN:
-      report_misuse(EFAULT, "%s of %p: the block of at most %zu bytes was overrun, its end is overwritten",
-                    verb, p, size);
-      break;
-    case SEAL_OVERRUN:
-      report_misuse(EFAULT, "%s of %p: the block was overrun: bytes behind its %zu are overwritten", verb, p,
-                    block_usable_size(page, p));
-      break;
-    case SEAL_BEFORE:
-      report_misuse(EFAULT,
-                    "%s of %p: the bytes before the block are overwritten (an underflow, or its neighbour "
-                    "was overrun)",
-                    verb, p);
-      break;
-  }
+  static const char* const found[] = {
+      [SEAL_FREED] = "it was freed before (double free?)",
+      [SEAL_BROKEN] = "the block was overrun, its end is overwritten",
+      [SEAL_OVERRUN] = "the block was overrun: bytes behind it are overwritten",
+      [SEAL_BEFORE] =
+          "the bytes before the block are overwritten (an underflow, or its neighbour was overrun)",
+      [SEAL_OTHER] = NULL};
+  if (found[verdict] == NULL) return true;
+  const size_t size =
+      verdict == SEAL_OVERRUN ? block_usable_size(page, p) : page_usable_size(page) - SEAL_SIZE;
+  report_misuse(verdict == SEAL_FREED ? EAGAIN : EFAULT, "%s of %p (a block of %s%zu bytes): %s", verb, p,
+                verdict == SEAL_OVERRUN ? "" : "up to ", size, found[verdict]);
   return false;
 }
 
 /* ---- own pages ---- */
+
+static inline bool is_own(uintptr_t tag) { return (tag & ~(uintptr_t)CARE_MASK) == thread_tag; }
 
 static bool page_is_of(page_t* page, const thread_t* self) {
   return (load_relaxed(&page->owner_tag) & ~(uintptr_t)CARE_MASK) == self->tag;
@@ -190,7 +181,7 @@ static void free_other(void* p, page_t* page, uintptr_t tag) {
 /* A block of another thread's page, if nothing is special: one look at the block, and one CAS. */
 static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
   if (TRACKED + SECURE_FULL != 0) return false;
-  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag || tag <= TAG_ABANDONED) return false;
+  if (is_own(tag) || tag <= TAG_ABANDONED) return false;
   if ((tag & CARE_HOLES) != 0) return false;
   if (unlikely(load_relaxed(&heap_strangers) == 0 && thread_self == NULL)) return false;
   block_t* const block = (block_t*)p;
@@ -210,12 +201,14 @@ static void free_big(void* p, page_t* page) {
 }
 
 static void free_now(void* p, page_t* page, uintptr_t tag) {
-  if ((tag & ~(uintptr_t)CARE_MASK) == thread_tag) free_own(p, page, tag);
+  if (is_own(tag)) free_own(p, page, tag);
   else if (tag == TAG_SINGLE) free_big(p, page);
   else free_other(p, page, tag);
 }
 
-/* Fully secure builds: what is freed takes the place of what was freed some time ago, and that is free. */
+/* Fully secure builds: what its owner frees takes the place of what was freed some time ago, and that is
+   free. What others free, perhaps in a signal handler that has interrupted the owner, waits in thread_free
+   anyway. */
 enum { PARKED = 256, WIPED_INLINE = 64 };
 static atomic_word_t parked[PARKED];
 static void free_later(void* p) {
@@ -244,7 +237,7 @@ static NOINLINE void free_careful(void* p, page_t* page) {
   if (!free_is_valid(p, page, tag)) return;
   if (SECURE && !seal_is_good("free", p, page, seal_break(page, p, NO_CLAIM))) return;
   if (TRACKED) track_free(p, page_usable_size(page));
-  if (SECURE_FULL && page->slices != 0 && page->stride <= SMALL_BLOCK_MAX) free_later(p);
+  if (SECURE_FULL && is_own(tag) && page->stride <= SMALL_BLOCK_MAX) free_later(p);
   else free_now(p, page, tag);
 }
 
@@ -332,8 +325,7 @@ ownership_t block_lookup(const void* p, const char* verb, page_t** page_out) {
     return BLOCK_BAD;
   }
   if (page->slices != 0 && block_was_freed(page, (const block_t*)p)) {
-    report_misuse(EAGAIN, "%s of %p: the block of %zu bytes was freed before", verb, p,
-                  page_usable_size(page));
+    report_freed(verb, p, page);
     return BLOCK_BAD;
   }
   seal_t seal;

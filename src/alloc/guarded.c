@@ -14,8 +14,7 @@
 #include "os/process.h"
 
 static atomic_u32_t stacks_are_ready;
-static struct sigaction programs[2]; /* the program's handlers, of ... */
-static const int faults[] = {SIGSEGV, SIGBUS};
+static struct sigaction programs_own; /* the program's handler */
 enum { LOOK_AGAIN = 16 }; /* samples, from one look at the handlers to the next */
 static atomic_u32_t samples;
 
@@ -54,7 +53,7 @@ static void report_fault(fence_note_t* note, const char* at) {
   const size_t distance = (size_t)(before ? block - at : at - block);
   const size_t bytes = before || freed ? distance : distance - note->size;
   backtrace_t access;
-  report_error_line(EFAULT, "%s: access at %p, %zu bytes %s the block at %p of %zu bytes",
+  report_error(ERROR_FAULT, EFAULT, "%s: access at %p, %zu bytes %s the block at %p of %zu bytes",
                     freed    ? "use after free"
                     : before ? "underflow"
                              : "overflow",
@@ -69,6 +68,13 @@ static void report_fault(fence_note_t* note, const char* at) {
   if (freed) print_backtrace("freed", &note->freed);
 }
 
+void guarded_describe(const void* p) {
+  const fence_note_t* const note = fenced_freed(p);
+  if (note == NULL || note->allocated.depth == 0) return;
+  print_backtrace("allocated", &note->allocated);
+  print_backtrace("freed", &note->freed);
+}
+
 /* The note of the block, live or freed, whose fence holds p. */
 static fence_note_t* note_of(const void* p) {
   page_t* const page = page_of(p);
@@ -77,7 +83,7 @@ static fence_note_t* note_of(const void* p) {
 
 static void on_fault(int fault, siginfo_t* info, void* context) {
   KEEP_ERRNO;
-  const struct sigaction* const next = &programs[fault == SIGSEGV ? 0 : 1];
+  const struct sigaction* const next = &programs_own;
   fence_note_t* const note = note_of(info->si_addr);
   if (note != NULL && load_relaxed(&note->state) != NOTE_REPORTED) {
     report_fault(note, (const char*)info->si_addr);
@@ -93,13 +99,11 @@ static void on_fault(int fault, siginfo_t* info, void* context) {
 }
 
 static void watch_faults(void) {
-  for (unsigned i = 0; i < 2; i++) {
-    struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
-    if (sigaction(faults[i], NULL, &now) != 0 || now.sa_sigaction == on_fault) continue;
-    ours.sa_sigaction = on_fault;
-    programs[i] = now;
-    sigaction(faults[i], &ours, NULL);
-  }
+  struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+  ours.sa_sigaction = on_fault;
+  if (sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_sigaction == on_fault) return;
+  programs_own = now;
+  sigaction(SIGSEGV, &ours, NULL);
 }
 
 void guarded_allocated(page_t* page) {

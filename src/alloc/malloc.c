@@ -183,6 +183,7 @@ NOINLINE void* alloc_generic(request_t request) {
    do, without all that a longer list can pay for. */
 static bool refill_quickly(thread_t* self, heap_part_t* part, page_t* page) {
   if (page->local_free == NULL || page_capacity(page) > QUICK_BLOCKS) return false;
+  if (part->sampling.rate != 0 && part->sampling.left[page->bin] == 0) return false;
   if ((page->flags & (PAGE_NOTED | PAGE_RETIRED)) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
   part_refill(part, page);
   check(page_is_valid(page));

@@ -15,9 +15,6 @@ typedef _Atomic(uint32_t) atomic_u32_t;
 typedef _Atomic(uint16_t) atomic_u16_t;
 typedef _Atomic(uintptr_t) atomic_word_t; /* pointers and thread tags */
 
-#ifndef MI_ATOMIC_SEAM
-#define MI_ATOMIC_SEAM 0
-#endif
 #if MI_ATOMIC_SEAM
 void atomic_seam(const volatile void* where); /* called before the operation on *where */
 #define SEAM(p) atomic_seam(p)

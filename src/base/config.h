@@ -6,37 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef MI_DEBUG
-#define MI_DEBUG 0
-#endif
-#ifndef MI_FREE_CHECKS
-#define MI_FREE_CHECKS 1
-#endif
-#ifndef MI_SECURE
-#define MI_SECURE 0
-#endif
-/* What these five are for: doc/building.md. */
-#ifndef MI_SHOW_ERRORS
-#define MI_SHOW_ERRORS 0
-#endif
-#ifndef MI_XMALLOC
-#define MI_XMALLOC 0
-#endif
-#ifndef MI_NO_THP
-#define MI_NO_THP 0
-#endif
-#ifndef MI_TRACK_VALGRIND
-#define MI_TRACK_VALGRIND 0
-#endif
-#ifndef MI_TRACK_ASAN
-#define MI_TRACK_ASAN 0
-#endif
-#ifndef MI_GUARDED
-#define MI_GUARDED 0
-#endif
-#ifndef MI_STATISTICS
-#define MI_STATISTICS 1
-#endif
+/* The switches MI_... are given by the build, each (doc/building.md). */
 
 enum {
   DEBUG_CHECKS = MI_DEBUG > 0, /* 1: invariants, at slow steps */

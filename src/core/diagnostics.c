@@ -99,40 +99,31 @@ static void call_error_hook(int code) {
 
 typedef enum weight_e { WEIGHT_SILENT, WEIGHT_SHOWN, WEIGHT_FATAL } weight_t;
 
+static weight_t weight_of(error_kind_t kind, int code) {
+  switch (kind) {
+    case ERROR_MISUSE: return option_enabled(mi_option_continue_on_error) ? WEIGHT_SHOWN : WEIGHT_FATAL;
+    case ERROR_FAULT: return WEIGHT_SHOWN;
+    default: break;
+  }
+  if (MI_XMALLOC && (code == ENOMEM || code == EOVERFLOW)) return WEIGHT_FATAL;
+  return shows_errors() ? WEIGHT_SHOWN : WEIGHT_SILENT;
+}
+
 /* A line, the error hook, and what the weight says: a fatal line is on stderr wherever else it goes. */
-static void report_error(weight_t weight, int code, const char* format, va_list arguments) {
+void report_error(error_kind_t kind, int code, const char* format, ...) {
   KEEP_ERRNO;
-  const bool fatal = weight == WEIGHT_FATAL;
+  const weight_t weight = weight_of(kind, code);
   line_t line;
+  va_list arguments;
+  va_start(arguments, format);
   line_format(&line, "error: ", format, arguments);
+  va_end(arguments);
+  const bool fatal = weight == WEIGHT_FATAL;
   if (fatal && hook_get(&output_hook).function != NULL) os_write_stderr(line.text, line.length);
   if (fatal || (weight == WEIGHT_SHOWN && under_cap(&errors_printed, mi_option_max_errors)))
     emit(&to_default, line.text, line.length);
   call_error_hook(code);
   if (fatal) abort();
-}
-
-void report_misuse(int code, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  const bool goes_on = option_enabled(mi_option_continue_on_error);
-  report_error(goes_on ? WEIGHT_SHOWN : WEIGHT_FATAL, code, format, arguments);
-  va_end(arguments);
-}
-
-void report_error_line(int code, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  report_error(WEIGHT_SHOWN, code, format, arguments);
-  va_end(arguments);
-}
-
-void report_failure(int code, const char* format, ...) {
-  const bool fatal = MI_XMALLOC && (code == ENOMEM || code == EOVERFLOW);
-  va_list arguments;
-  va_start(arguments, format);
-  report_error(fatal ? WEIGHT_FATAL : shows_errors() ? WEIGHT_SHOWN : WEIGHT_SILENT, code, format, arguments);
-  va_end(arguments);
 }
 
 void report_fatal(const char* format, ...) {

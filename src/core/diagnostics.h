@@ -21,20 +21,20 @@ enum { LINE_MAX_LENGTH = 512 };
 /* One line (the format ends it), at most LINE_MAX_LENGTH - 1 characters. */
 void print_to(const output_t* output, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The program has done what it must not (double free, free of a foreign pointer, corruption): one line on
-   stderr, the error hook, abort.  Returns only with the option continue_on_error; the caller then ignores
-   the call. */
-COLD void report_misuse(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
-
-/* The program is about to end by a fault: one line on stderr, the error hook. */
-COLD void report_error_line(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
+/* One line on stderr, and the error hook:
+     MISUSE   the program has done what it must not (double free, free of a foreign pointer, corruption), and
+              ends: abort.  Returns only with the option continue_on_error; the caller then ignores the call.
+     FAULT    the program is about to end by a fault
+     FAILURE  a request cannot be met (no memory, too large, bad alignment): a line only with show_errors.
+              Built with MI_XMALLOC: no memory or too large is a line in any case, and abort. */
+typedef enum error_kind_e { ERROR_MISUSE, ERROR_FAULT, ERROR_FAILURE } error_kind_t;
+COLD void report_error(error_kind_t kind, int code, const char* format, ...)
+    __attribute__((format(printf, 3, 4)));
+#define report_misuse(...)  report_error(ERROR_MISUSE, __VA_ARGS__)
+#define report_failure(...) report_error(ERROR_FAILURE, __VA_ARGS__)
 
 /* The process cannot go on, through no fault of its memory: one line on stderr, abort. */
 COLD _Noreturn void report_fatal(const char* format, ...) __attribute__((format(printf, 1, 2)));
-
-/* A request cannot be met (no memory, too large, bad alignment): the error hook; a line with show_errors.
-   Built with MI_XMALLOC: no memory or too large is a line in any case, the error hook, abort. */
-COLD void report_failure(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
 /* One more line: something is odd (with show_errors); the user's settings cannot be followed (always, up to
    max_warnings); what the allocator does (with verbose); more of an error (always). */

@@ -4,6 +4,7 @@
 
 #include "core/diagnostics.h"
 #include "memory/arena.h"
+#include "memory/counters.h"
 #include "os/os.h"
 
 enum {
@@ -23,6 +24,18 @@ static bool guard(char* start, size_t size) {
   if (error == ENOMEM && exchange_acq_rel(&told, 1u) == 0)
     report_mistake("guards: this process has as many as it may have; other blocks go without");
   return error == 0;
+}
+
+/* Its guards go, and its slices are free. */
+static void lower(fence_note_t* note, uint32_t guards) {
+  os_unguard(window_address(note->slice), note->slices * SLICE_SIZE, guards);
+  slices_release_purged(note->slice, note->slices);
+  pool_put(&note_pool, note);
+}
+
+/* Kept addresses and slots are no memory in use. */
+static void count_claimed(const fence_note_t* note, int sign) {
+  counter_add(&memory_counters.claimed, (uint64_t)((int64_t)(note->slices * SLICE_SIZE) * sign));
 }
 
 fence_plan_t fenced_plan(size_t size, size_t alignment) {
@@ -54,6 +67,7 @@ fence_note_t* fenced_raise(size_t slice, fence_note_t* slot, const fence_plan_t*
   fence_note_t* note = slot;
   if (slot != NULL) {
     os_unguard(start + fence, plan->end - fence, 1);
+    count_claimed(slot, 1);
   } else {
     note = is_in_arena(slice) ? NULL : (fence_note_t*)pool_get(&note_pool, sizeof(fence_note_t));
     if (note == NULL) return NULL;
@@ -76,26 +90,34 @@ fence_note_t* fenced_note(const page_t* page) {
   return (fence_note_t*)load_relaxed(&((page_t*)(uintptr_t)page)->part);
 }
 
-/* It is no longer kept: a slot, or the end of its life and of its guards. */
-static void let_go(fence_note_t* note, uint32_t guards) {
-  if (note->slices == 1 && guards > GUARDS) {
+/* It is no longer kept: a slot, or the end of its guards. */
+static void let_go(fence_note_t* note) {
+  if (note->slices == 1) {
     store_relaxed(&note->state, NOTE_SLOT);
     pool_put(&slots, note);
     return;
   }
-  os_unguard(window_address(note->slice), note->slices * SLICE_SIZE, guards);
-  slices_release_purged(note->slice, note->slices);
-  pool_put(&note_pool, note);
+  count_claimed(note, 1);
+  lower(note, GUARDS + 1);
 }
 
 void fenced_retire(fence_note_t* note) {
   store_relaxed(&note->state, NOTE_FREED);
-  if (note->slices > KEPT_SLICES_MAX || !guard((char*)window_address(note->slice), note->slices * SLICE_SIZE)) {
-    let_go(note, GUARDS);
+  if (note->slices > KEPT_SLICES_MAX ||
+      !guard((char*)window_address(note->slice), note->slices * SLICE_SIZE)) {
+    lower(note, GUARDS);
     return;
   }
+  count_claimed(note, -1);
   note = (fence_note_t*)exchange_acq_rel(&kept[add_relaxed(&turn, 1) % KEPT], (uintptr_t)note);
-  if (note != NULL) let_go(note, GUARDS + 1);
+  if (note != NULL) let_go(note);
+}
+
+void fenced_collect(void) {
+  for (size_t i = 0; i < KEPT; i++) {
+    fence_note_t* const note = (fence_note_t*)exchange_acq_rel(&kept[i], 0);
+    if (note != NULL) let_go(note);
+  }
 }
 
 fence_note_t* fenced_freed(const void* p) {

@@ -49,6 +49,7 @@ fence_note_t* fenced_note(const page_t* page);
 void fenced_retire(fence_note_t* note); /* the page is none any more */
 /* The note of the freed block whose addresses, still kept, p is one of; or NULL. */
 fence_note_t* fenced_freed(const void* p);
+void fenced_collect(void);    /* no freed block is kept any longer */
 void fenced_after_fork(void); /* in the child, before lost slices become free */
 
 /* Fully secure builds: the last OS page of each page's slices. */

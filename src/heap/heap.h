@@ -273,7 +273,7 @@ typedef struct single_request_s {
   size_t size;
   size_t alignment; /* power of two, or 0 */
   size_t offset;    /* (p + offset) is what shall be aligned */
-  bool fenced;      /* between guards (heap/fenced.h), if they are to be had */
+  bool fenced; /* between guards (heap/fenced.h), if they are to be had; the size is without BLOCK_TAIL */
 } single_request_t;
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
 bool single_free(page_t* page);                    /* false: it was freed already */

@@ -5,7 +5,7 @@
 #include "core/options.h"
 #include "os/os.h"
 
-enum { JITTER = 4 }; /* intervals differ by this part of the rate */
+enum { JITTER = 8 }; /* intervals differ from the rate by at most this part of it */
 
 /* Steele, Lea and Flood's splitmix: any state is good. */
 static uint32_t random_below(sampling_t* sampling, uint32_t bound) {
@@ -64,6 +64,6 @@ bool part_sample_is_due(heap_part_t* part, unsigned bin, size_t size) {
     return false;
   }
   const uint32_t jitter = sampling->rate / JITTER;
-  sampling->left[bin] = sampling->rate - 1 - jitter / 2 + random_below(sampling, jitter + 1);
+  sampling->left[bin] = sampling->rate - 1 - jitter + random_below(sampling, 2 * jitter + 1);
   return size >= sampling->min && size <= sampling->max;
 }

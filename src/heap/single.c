@@ -34,7 +34,8 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   const size_t lead = fenced ? plan.start : single_lead(request);
   const size_t shift = lead % SLICE_SIZE;
   const size_t skip = lead / SLICE_SIZE;
-  const size_t bytes = shift + max_size(request.size, 1);
+  const size_t tail = request.fenced && !fenced ? BLOCK_TAIL : 0;
+  const size_t bytes = shift + max_size(request.size + tail, 1);
   claim_t claim;
   if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
   const size_t slices = fenced ? plan.slices : skip + div_up(bytes, SLICE_SIZE);
