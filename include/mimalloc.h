@@ -825,6 +825,7 @@ typedef enum mi_option_e {
   mi_option_continue_on_error, /* misuse is reported and ignored instead of aborting (0) */
   mi_option_scavenger,         /* a thread purges while a multi-threaded program is idle (1) */
   mi_option_keep_deepbind,     /* the preloaded library leaves RTLD_DEEPBIND to dlopen (0) */
+  mi_option_secure_level,      /* 1: blocks in mixed order, 2: and guards at pages and big blocks (0) */
   _mi_option_last,
 
   mi_option_large_os_pages = mi_option_allow_large_os_pages,

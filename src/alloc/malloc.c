@@ -18,7 +18,7 @@ static single_request_t fenced_request(const request_t* request, size_t alignmen
 }
 
 static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t* memory) {
-  const bool fenced = SECURE_FULL && !request->grows && request->offset == 0;
+  const bool fenced = is_hardened(2) && !request->grows && request->offset == 0;
   if (!fenced) {
     const single_request_t plain = {request->size, request->alignment, request->offset, false};
     return single_alloc(part->heap, plain, memory);

@@ -5,6 +5,7 @@
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
 #include "alloc/zone.h"
+#include "core/options.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
   return request->alignment <= 1 || ((uintptr_t)p + request->offset) % request->alignment == 0;
@@ -69,7 +70,7 @@ static void* move_block(void* p, size_t usable, request_t request) {
   const size_t keep = min_size(usable, request.size);
   const zeroed_t wanted = request.memory;
   request.memory = MEMORY_UNKNOWN;
-  request.grows = SECURE_FULL && request.size > MEDIUM_BLOCK_MAX / 2;
+  request.grows = request.size > MEDIUM_BLOCK_MAX / 2 && is_hardened(2);
   char* const q = is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (q == NULL) return NULL;
   if (WATCHED || keep <= MEDIUM_BLOCK_MAX || !move_pages(p, q)) memcpy(q, p, keep);

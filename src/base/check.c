@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static void put(const char* text) { NOT_USED const ssize_t written = write(STDERR_FILENO, text, strlen(text)); }
+static void put(const char* text) {
+  NOT_USED const ssize_t written = write(STDERR_FILENO, text, strlen(text));
+}
 
 void check_failed(const char* what) {
   put("mimalloc: internal invariant broken: ");

@@ -49,6 +49,11 @@ static inline long option_get(mi_option_t option) {
 }
 static inline bool option_enabled(mi_option_t option) { return option_get(option) != 0; }
 
+/* What is hardened on slow paths, in every build: 1: the order of blocks, 2: and there are guards. */
+static inline bool is_hardened(long level) {
+  return SECURE + SECURE_FULL >= level || option_get(mi_option_secure_level) >= level;
+}
+
 /* The option was set by the environment or the program; option < _mi_option_last. */
 bool option_chosen(mi_option_t option);
 

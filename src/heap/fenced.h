@@ -4,7 +4,7 @@
      page_start                    fence + whole OS pages
      | guard | ............. block | guard |              fence: one OS page, the length of a guard
 
-   Fully secure builds fence all big blocks but those that grow; every build those that are sampled
+   At secure level 2 all big blocks are fenced but those that grow; in every build those that are sampled
    (heap/sampling.h).  A freed one's memory goes back at once, and its addresses stay guarded until KEPT
    others have been freed; then those of one slice are a slot, for the next fenced block that fits there: LIVE
    --fenced_retire: all is guard, and no page--> FREED --KEPT frees later--> SLOT | free slices SLOT
@@ -52,6 +52,6 @@ fence_note_t* fenced_freed(const void* p);
 void fenced_collect(void);    /* no freed block is kept any longer */
 void fenced_after_fork(void); /* in the child, before lost slices become free */
 
-/* Fully secure builds: the last OS page of each page's slices. */
+/* At secure level 2: the last OS page of each page's slices. */
 void page_fence(page_t* page);
 void page_unfence(page_t* page);

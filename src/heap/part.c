@@ -93,7 +93,7 @@ static page_t* part_fresh_page(heap_part_t* part, unsigned bin) {
   if (!slices_claim_for(&part->heap->home, bin_page_slices(bin), SLICE_SIZE, USE_WHOLE, &claim)) return NULL;
   page_t* const page = page_at(claim.slice);
   page_init(page, bin, claim.zero ? MEMORY_ZERO : MEMORY_UNKNOWN);
-  if (SECURE_FULL) page_fence(page);
+  if (is_hardened(2)) page_fence(page);
   store_relaxed(&page->heap, (uintptr_t)part->heap);
   heap_note_page(part->heap, page);
   heap_open_page(bin);

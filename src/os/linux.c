@@ -338,15 +338,12 @@ bool os_overcommits(void) {
 
 /* The file holds ranges of numbers, rising: "0-1,4". */
 unsigned os_numa_nodes(void) {
+  KEEP_ERRNO;
   char text[128];
-  const long n = read_start("/sys/devices/system/node/online", text, sizeof(text));
-  unsigned last = 0;
-  for (long i = 0; i < n; i++) {
-    const bool digit = text[i] >= '0' && text[i] <= '9';
-    const bool first = i == 0 || text[i - 1] < '0' || text[i - 1] > '9';
-    if (digit) last = (first ? 0 : last * 10) + (unsigned)(text[i] - '0');
-  }
-  return last < NODES_MAX ? last + 1 : 1;
+  unsigned long last = 0;
+  text[read_start("/sys/devices/system/node/online", text, sizeof(text) - 1)] = 0;
+  for (char* at = text; *at >= '0' && *at <= '9'; at += *at != 0) last = strtoul(at, &at, 10);
+  return last < NODES_MAX ? (unsigned)last + 1 : 1;
 }
 
 /* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */

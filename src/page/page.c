@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/diagnostics.h"
+#include "core/options.h"
 #include "os/os.h"
 #include "page/remote.h"
 #include "page/seal.h"
@@ -29,7 +30,7 @@ static block_t* block_at(const page_t* page, size_t index) {
 /* What a page leaves at its end for a guard. */
 static size_t page_fence_size(void) {
   const size_t fence = os_page_size();
-  return SECURE_FULL && fence <= SLICE_SIZE / 16 ? fence : 0;
+  return fence <= SLICE_SIZE / 16 && is_hardened(2) ? fence : 0;
 }
 
 void page_init(page_t* page, unsigned bin, zeroed_t memory) {
@@ -49,7 +50,7 @@ void page_init(page_t* page, unsigned bin, zeroed_t memory) {
   page->next = NULL;
   page->prev = NULL;
   page->key = SECURE ? os_random() | 1 : 0;
-  if (SECURE) seal_init();
+  seal_init();
   page->filled = 0;
   page_forget_holes(page);
   /* The version must go on counting over the lives of the entry; everything else starts anew. */
@@ -95,7 +96,8 @@ static block_t* link_mixed(page_t* page, block_t* first, size_t count) {
     if (at >= count) continue;
     block_t* const block = (block_t*)(void*)((char*)first + at * page->stride);
     block_set_next(page, block, list);
-    seal_open(page, block);
+    block_set_mark(page, block);
+    if (SECURE) seal_open(page, block);
     list = block;
   }
   return list;
@@ -111,19 +113,18 @@ static void page_carve(page_t* page) {
   block_t* const last = block_at(page, page_capacity(page) + count - 1);
   check(count > 0 && page->free == NULL);
   prepare(page, first, last);
-  if (SECURE) page->free = link_mixed(page, first, count);
-  else link_blocks(page, first, last);
-  if (!SECURE) page->free = first;
+  const bool mixed = is_hardened(1);
+  if (!mixed) link_blocks(page, first, last);
+  page->free = mixed ? link_mixed(page, first, count) : first;
   if (STATISTICS) page->filled += count;
   page_set_capacity(page, page_capacity(page) + count);
-  if (!SECURE) page->flags |= PAGE_CARVED;
+  if (!mixed) page->flags |= PAGE_CARVED;
   if ((page->flags & PAGE_ZERO) != 0) page->flags |= PAGE_FRESH_ZERO;
 }
 
-/* Secure builds: new blocks now and then, though freed ones would do: what was freed comes back when nobody
-   can tell. */
+/* New blocks now and then, though freed ones would do: what was freed comes back when nobody can tell. */
 static bool carves_early(const page_t* page) {
-  if (page_capacity(page) == page->reserved) return false;
+  if (page_capacity(page) == page->reserved || !is_hardened(1)) return false;
   return seal_chance((uintptr_t)page->local_free + page->used, EARLY_CARVES) == 0;
 }
 
@@ -149,7 +150,7 @@ void page_collect_remote(page_t* page) {
 
 refill_t page_refill(page_t* page) {
   if (page->free != NULL) return REFILL_FOUND;
-  if (SECURE && carves_early(page)) {
+  if (carves_early(page)) {
     page_carve(page);
     return REFILL_CARVED;
   }
