@@ -81,13 +81,12 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
 
 /* Secure builds: may it be freed, resized, measured? */
 static bool seal_is_good(const char* verb, const void* p, const page_t* page, seal_verdict_t verdict) {
-  static const char* const found[] = {
-      [SEAL_FREED] = "it was freed before (double free?)",
-      [SEAL_BROKEN] = "the block was overrun, its end is overwritten",
-      [SEAL_OVERRUN] = "the block was overrun: bytes behind it are overwritten",
-      [SEAL_BEFORE] =
-          "the bytes before the block are overwritten (an underflow, or its neighbour was overrun)",
-      [SEAL_OTHER] = NULL};
+  static const char* const found[] = { /* as seal_verdict_t; what a free says wrongly is its own to report */
+      NULL, "it was freed before (double free?)",
+      "the block was overrun, its end is overwritten",
+      "the block was overrun: bytes behind it are overwritten",
+      "the bytes before the block are overwritten (an underflow, or its neighbour was overrun)",
+      NULL};
   if (found[verdict] == NULL) return true;
   const size_t size =
       verdict == SEAL_OVERRUN ? block_usable_size(page, p) : page_usable_size(page) - SEAL_SIZE;

@@ -11,10 +11,9 @@
 #include "base/track.h"
 #include "os/process.h"
 
-#define ROW(id, value, unit, older, meaning, why) \
-  [mi_option_##id] = {#id, value, UNIT_##unit, older, meaning, why}
-#define OPTION(id, value, unit, meaning)         ROW(id, value, unit, NULL, meaning, NULL)
-#define RENAMED(id, value, unit, older, meaning) ROW(id, value, unit, older, meaning, NULL)
+#define OPTION(id, value, unit, text)         [mi_option_##id] = {#id, value, UNIT_##unit, NULL, text, NULL}
+#define RENAMED(id, value, unit, older, text) [mi_option_##id] = {#id, value, UNIT_##unit, older, text, NULL}
+#define ROW(id, value, unit, older, text, why) [mi_option_##id] = {#id, value, UNIT_##unit, older, text, why}
 
 /* Why an option has no effect. */
 static const char OLD[] = "deprecated in mimalloc 3.6.0, too";

@@ -61,10 +61,8 @@ static bool in_last_region(const void* p) {
 static const char* why_not_a_block(const void* p) {
   if ((uintptr_t)p % sizeof(void*) != 0) return "a misaligned address";
   if (in_last_region(p)) return NULL;
-  static const char* const places[] = {[OS_PLACE_UNMAPPED] = "an address without memory",
-                                       [OS_PLACE_STACK] = "an address on the stack",
-                                       [OS_PLACE_STATIC] = "an address of static data or code",
-                                       [OS_PLACE_HEAP] = NULL};
+  static const char* const places[] = {NULL, "an address without memory", "an address on the stack",
+                                       "an address of static data or code", NULL}; /* as os_place_t */
   const os_region_t region = os_region_of(p);
   if (region.place == OS_PLACE_HEAP) remember_region(&region);
   return places[region.place];

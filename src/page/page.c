@@ -3,11 +3,8 @@
    are in page.h. */
 #include "page/page.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/diagnostics.h"
 #include "core/options.h"
 #include "os/os.h"
 #include "page/remote.h"
@@ -108,7 +105,8 @@ static void page_carve(page_t* page) {
   const size_t left = (size_t)page->reserved - page_capacity(page);
   const size_t carved = (size_t)page_capacity(page) * page->stride;
   const size_t bytes = max_size(CARVE_MIN, min_size(CARVE_MAX, carved / 2));
-  const size_t count = min_size(left, max_size(1, bytes / page->stride));
+  /* A whole page at once, if nobody shall foretell where a block will lie. */
+  const size_t count = is_hardened(2) ? left : min_size(left, max_size(1, bytes / page->stride));
   block_t* const first = block_at(page, page_capacity(page));
   block_t* const last = block_at(page, page_capacity(page) + count - 1);
   check(count > 0 && page->free == NULL);
@@ -184,12 +182,6 @@ void page_merge_lists(page_t* page) {
 }
 
 /* ---- checking ---- */
-
-void page_is_corrupt(const void* block) {
-  report_misuse(EFAULT, "corruption: the free block at %p was written to, or its neighbour was overrun",
-                block);
-  abort();
-}
 
 bool page_list_holds(const page_t* page, const block_t* list, const block_t* block) {
   for (size_t i = 0; i < page->reserved && list != NULL && block_is_valid(page, list); i++) {

@@ -2,9 +2,18 @@
 /* See seal.h. */
 #include "page/seal.h"
 
+#include <stdlib.h>
+
+#include "core/diagnostics.h"
 #include "os/os.h"
 
 seal_keys_t seal_keys;
+
+void page_is_corrupt(const void* block) {
+  report_misuse(EFAULT, "corruption: the free block at %p was written to, or its neighbour was overrun",
+                block);
+  abort();
+}
 
 /* The factor follows from the key, which is set once: whoever sees it set writes the same. */
 void seal_init(void) {
@@ -57,8 +66,13 @@ void seal_change(page_t* page, void* p, seal_t seal) {
                                 (uint64_t)seal.kind << SEAL_KIND | SEAL_LIVE));
 }
 
+/* A fenced block: the bytes from the guard on, up to the block, hold the pattern. */
+static char* pad_of(const page_t* page) { return page_start(page) + page->reserved + SEAL_SIZE; }
+static bool is_fenced(const page_t* page) { return page->slices == 0 && page->reserved != 0; }
+
 void seal_put(page_t* page, void* p, seal_t seal) {
   const size_t room = seal_room(page);
+  if (is_fenced(page)) memset(pad_of(page), (char)SEAL_PATTERN, (size_t)((char*)p - pad_of(page)));
   if (page->slices != 0) { /* it has been taken from its page's list */
     if (load_relaxed(seal_word(page, p, room)) != seal_free(p)) page_is_corrupt(p);
     if (SECURE_FULL && !is_zero((char*)p + sizeof(block_t*), room - sizeof(block_t*))) page_is_corrupt(p);
@@ -85,6 +99,11 @@ seal_verdict_t seal_read(const page_t* page, const void* p, seal_t* seal) {
 }
 
 static bool is_good_before(const page_t* page, const char* p, size_t room) {
+  if (is_fenced(page)) {
+    for (const char* at = pad_of(page); at < p; at++) {
+      if (*at != (char)SEAL_PATTERN) return false;
+    }
+  }
   if (page->slices == 0 || p == page_start(page)) return true;
   const char* const before = p - page->stride;
   return info_of(before, load_relaxed(seal_word(page, before, room))) <= SEAL_MASK;

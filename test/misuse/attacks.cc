@@ -12,6 +12,9 @@
 #include <sys/mman.h>
 
 extern "C" {
+struct mi_heap_s;
+mi_heap_s* mi_heap_new(void) __attribute__((weak));
+void* mi_heap_malloc(mi_heap_s* heap, size_t size) __attribute__((weak));
 void free_sized(void* p, size_t size) __attribute__((weak));
 void free_aligned_sized(void* p, size_t alignment, size_t size) __attribute__((weak));
 }
@@ -164,6 +167,21 @@ void overflow_neighbour_freed() { /* the victim is freed, not the block that was
   put(p);
 }
 
+void overflow_read_large() {
+  char* const p = neighbour(100000);
+  if (p[100000 + 4096 - 100000 % 4096] == 1) put(p);
+}
+void overflow_jump_large() { /* over what checks look at */
+  char* const p = neighbour(100000);
+  p[100000 + 2000] = 0x45;
+  put(p);
+}
+void overflow_long() { /* far beyond its page */
+  char* const p = neighbour(64);
+  memset(p, 0x45, 70000);
+  put(p);
+}
+
 /* ---- underflow ---- */
 void underflow_by(size_t size, size_t bytes) {
   char* const p = neighbour(size);
@@ -175,6 +193,8 @@ void underflow_1_of_100() { underflow_by(100, 1); }
 void underflow_8_of_1000() { underflow_by(1000, 8); }
 void underflow_16_of_3000() { underflow_by(3000, 16); }
 void underflow_100_of_500() { underflow_by(500, 100); }
+void underflow_1_of_100000() { underflow_by(100000, 1); }
+void underflow_5000_of_100000() { neighbour(100000)[-5000] = 0x45; }
 
 /* ---- use after free ---- */
 void write_freed(size_t size, size_t at) {
@@ -188,6 +208,18 @@ void write_freed_second_word() { write_freed(100, 8); }
 void write_freed_middle() { write_freed(1000, 500); }
 void write_freed_end() { write_freed(1000, 996); }
 void write_freed_large() { write_freed(3000000, 100000); }
+void read_freed_large() {
+  char* const p = get(3000000);
+  memset(p, 0x47, 3000000);
+  put(p);
+  if (p[100000] != 0x47) prevented();
+}
+void write_freed_large_later() {
+  char* const p = get(50000);
+  put(p);
+  for (int i = 0; i < 100; i++) put(get(60000));
+  memset(p, 0x46, 8);
+}
 void read_freed() {
   char* const p = get(200);
   memset(p, 0x47, 200);
@@ -267,6 +299,45 @@ void calloc_is_zero() {
   prevented();
 }
 
+/* ---- one type's object in the place of another's ---- */
+struct victim_t {
+  virtual int who() { return 1; }
+  char rest[56];
+};
+int evil(void*) { return 2; }
+using function_t = int (*)(void*);
+function_t evil_table[2] = {evil, evil};
+
+/* The victim's heap lives on; the attacker's is another one. */
+void confuse(mi_heap_s* victims, mi_heap_s* attackers) {
+  char* const place = opaque(mi_heap_malloc(victims, sizeof(victim_t)));
+  victim_t* const victim = new (place) victim_t;
+  for (int i = 0; i < 200; i++) new (mi_heap_malloc(victims, sizeof(victim_t))) victim_t;
+  victim->~victim_t();
+  put(place);
+  for (int i = 0; i < 100000; i++) {
+    void** const data = reinterpret_cast<void**>(opaque(mi_heap_malloc(attackers, sizeof(victim_t))));
+    data[0] = evil_table;
+    void* const table = *reinterpret_cast<void**>(place);
+    if (table == evil_table && victim->who() == 2) return; /* the attacker's function has run */
+  }
+  prevented();
+}
+void confuse_in_one_heap() {
+  mi_heap_s* const heap = mi_heap_new == nullptr ? nullptr : mi_heap_new();
+  if (mi_heap_malloc != nullptr) confuse(heap, heap);
+}
+void confuse_across_heaps() {
+  mi_heap_s* const heap = mi_heap_new == nullptr ? nullptr : mi_heap_new();
+  if (mi_heap_malloc != nullptr) confuse(heap, mi_heap_new());
+}
+
+/* ---- where blocks lie ---- */
+/* Not an attack: addresses of a fresh class, for layout.py. */
+void print_layout() {
+  for (int i = 0; i < 128; i++) printf("%p\n", static_cast<void*>(get(208)));
+}
+
 struct attack_t {
   const char* name;
   void (*run)();
@@ -308,16 +379,23 @@ const attack_t attacks[] = {
     ATTACK(overflow_zero_byte),
     ATTACK(overflow_then_realloc),
     ATTACK(overflow_neighbour_freed),
+    ATTACK(overflow_read_large),
+    ATTACK(overflow_jump_large),
+    ATTACK(overflow_long),
     ATTACK(underflow_1_of_24),
     ATTACK(underflow_1_of_100),
     ATTACK(underflow_8_of_1000),
     ATTACK(underflow_16_of_3000),
     ATTACK(underflow_100_of_500),
+    ATTACK(underflow_1_of_100000),
+    ATTACK(underflow_5000_of_100000),
     ATTACK(write_freed_link),
     ATTACK(write_freed_second_word),
     ATTACK(write_freed_middle),
     ATTACK(write_freed_end),
     ATTACK(write_freed_large),
+    ATTACK(write_freed_large_later),
+    ATTACK(read_freed_large),
     ATTACK(read_freed),
     ATTACK(reuse_at_once),
     ATTACK(read_empty),
@@ -344,11 +422,14 @@ const attack_t attacks[] = {
     ATTACK(secret_medium),
     ATTACK(secret_large),
     ATTACK(calloc_is_zero),
+    ATTACK(confuse_in_one_heap),
+    ATTACK(confuse_across_heaps),
 };
 
 } // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "layout") == 0) print_layout();
   for (const attack_t& attack : attacks) {
     if (argc == 1) puts(attack.name);
     else if (strcmp(argv[1], attack.name) == 0) attack.run();
