@@ -208,11 +208,12 @@ static void free_now(void* p, page_t* page, uintptr_t tag) {
 /* Fully secure builds: what its owner frees takes the place of what was freed some time ago, and that is
    free. What others free, perhaps in a signal handler that has interrupted the owner, waits in thread_free
    anyway. */
-enum { PARKED = 256, WIPED_INLINE = 64 };
-static atomic_word_t parked[PARKED];
+enum { PARKED = 128, BANKS = 16 /* threads share them */, WIPED_INLINE = 64 };
+static atomic_word_t parked[BANKS * PARKED];
 static void free_later(void* p) {
   static THREAD_LOCAL uint32_t count;
-  p = (void*)exchange_acq_rel(&parked[seal_chance((uintptr_t)p + count++, PARKED)], (uintptr_t)p);
+  atomic_word_t* const bank = &parked[thread_tag / TAG_UNIT % BANKS * PARKED];
+  p = (void*)exchange_acq_rel(&bank[seal_chance((uintptr_t)p + count++, PARKED)], (uintptr_t)p);
   if (p == NULL) return;
   if (((block_t*)p)->next != NULL) page_is_corrupt(p); /* it was wiped */
   page_t* page = page_at(window_slice_number(p));
@@ -276,7 +277,7 @@ NOINLINE void free_sealed(void* p, page_t* page, seal_claim_t claim) {
 }
 
 void free_parked(void) {
-  for (size_t i = 0; i < PARKED; i++) {
+  for (size_t i = 0; SECURE_FULL && i < BANKS * PARKED; i++) {
     void* const p = (void*)exchange_acq_rel(&parked[i], 0);
     page_t* const page = p != NULL ? page_of(p) : NULL;
     if (page != NULL) free_now(p, page, load_relaxed(&page->owner_tag));
