@@ -8,7 +8,7 @@
    FUZZ_TRACE=1 in the environment prints every step. */
 #include <semaphore.h>
 
-#include "alloc/collect.h"
+#include "alloc/alloc.h"
 #include "double/os_double.h"
 #include "fuzz/calls.h"
 #include "fuzz/shadow.h"
