@@ -10,70 +10,42 @@
 
 #include "mimalloc.h"
 
-void* operator new(std::size_t size) {
-  return mi_new(size);
-}
-void* operator new[](std::size_t size) {
-  return mi_new(size);
-}
-void* operator new(std::size_t size, const std::nothrow_t&) mi_attr_noexcept {
-  return mi_new_nothrow(size);
-}
-void* operator new[](std::size_t size, const std::nothrow_t&) mi_attr_noexcept {
-  return mi_new_nothrow(size);
-}
-void operator delete(void* p) mi_attr_noexcept {
-  mi_free(p);
-}
-void operator delete[](void* p) mi_attr_noexcept {
-  mi_free(p);
-}
-void operator delete(void* p, const std::nothrow_t&) mi_attr_noexcept {
-  mi_free(p);
-}
-void operator delete[](void* p, const std::nothrow_t&) mi_attr_noexcept {
-  mi_free(p);
-}
+void* operator new(std::size_t n) { return mi_new(n); }
+void* operator new[](std::size_t n) { return mi_new(n); }
+void* operator new(std::size_t n, const std::nothrow_t&) mi_attr_noexcept { return mi_new_nothrow(n); }
+void* operator new[](std::size_t n, const std::nothrow_t&) mi_attr_noexcept { return mi_new_nothrow(n); }
+void operator delete(void* p) mi_attr_noexcept { mi_free(p); }
+void operator delete[](void* p) mi_attr_noexcept { mi_free(p); }
+void operator delete(void* p, const std::nothrow_t&) mi_attr_noexcept { mi_free(p); }
+void operator delete[](void* p, const std::nothrow_t&) mi_attr_noexcept { mi_free(p); }
 
 #if __cplusplus >= 201402L
-void operator delete(void* p, std::size_t size) noexcept {
-  mi_free_size(p, size);
-}
-void operator delete[](void* p, std::size_t size) noexcept {
-  mi_free_size(p, size);
-}
+void operator delete(void* p, std::size_t n) noexcept { mi_free_size(p, n); }
+void operator delete[](void* p, std::size_t n) noexcept { mi_free_size(p, n); }
 #endif
 
 #if defined(__cpp_aligned_new)
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return mi_new_aligned(size, static_cast<std::size_t>(alignment));
+void* operator new(std::size_t n, std::align_val_t a) { return mi_new_aligned(n, std::size_t(a)); }
+void* operator new[](std::size_t n, std::align_val_t a) { return mi_new_aligned(n, std::size_t(a)); }
+void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return mi_new_aligned_nothrow(n, std::size_t(a));
 }
-void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return mi_new_aligned(size, static_cast<std::size_t>(alignment));
+void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return mi_new_aligned_nothrow(n, std::size_t(a));
 }
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return mi_new_aligned_nothrow(size, static_cast<std::size_t>(alignment));
+void operator delete(void* p, std::align_val_t a) noexcept { mi_free_aligned(p, std::size_t(a)); }
+void operator delete[](void* p, std::align_val_t a) noexcept { mi_free_aligned(p, std::size_t(a)); }
+void operator delete(void* p, std::size_t n, std::align_val_t a) noexcept {
+  mi_free_size_aligned(p, n, std::size_t(a));
 }
-void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return mi_new_aligned_nothrow(size, static_cast<std::size_t>(alignment));
+void operator delete[](void* p, std::size_t n, std::align_val_t a) noexcept {
+  mi_free_size_aligned(p, n, std::size_t(a));
 }
-void operator delete(void* p, std::align_val_t alignment) noexcept {
-  mi_free_aligned(p, static_cast<std::size_t>(alignment));
+void operator delete(void* p, std::align_val_t a, const std::nothrow_t&) noexcept {
+  mi_free_aligned(p, std::size_t(a));
 }
-void operator delete[](void* p, std::align_val_t alignment) noexcept {
-  mi_free_aligned(p, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p, std::size_t size, std::align_val_t alignment) noexcept {
-  mi_free_size_aligned(p, size, static_cast<std::size_t>(alignment));
-}
-void operator delete[](void* p, std::size_t size, std::align_val_t alignment) noexcept {
-  mi_free_size_aligned(p, size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  mi_free_aligned(p, static_cast<std::size_t>(alignment));
-}
-void operator delete[](void* p, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  mi_free_aligned(p, static_cast<std::size_t>(alignment));
+void operator delete[](void* p, std::align_val_t a, const std::nothrow_t&) noexcept {
+  mi_free_aligned(p, std::size_t(a));
 }
 #endif
 

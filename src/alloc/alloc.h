@@ -36,6 +36,10 @@ static inline bool request_is_natural(const request_t* request) {
   return request->alignment <= 16 && (request->alignment <= 1 || request->offset % request->alignment == 0);
 }
 
+static inline unsigned alignment_shift(const request_t* request) {
+  return request->alignment > 1 ? bit_lowest(request->alignment) : 0;
+}
+
 /* A block, or NULL after deferred frees, a collection and a second try: errno is ENOMEM and the error hook
    has been told (ENOMEM; EOVERFLOW for a size above ALLOC_SIZE_MAX; EINVAL for an alignment that is no power
    of two). */
@@ -100,3 +104,19 @@ void alloc_collect_by_count(long every);
 /* Collect the calling thread's pages and give all free memory of the process back to the OS; returns bytes.
  */
 size_t memory_trim(void);
+
+/* ---- sampled blocks (alloc/guarded.c) ---- */
+/* A sampled block has been allocated, or will be freed; other pages are passed over. */
+void guarded_allocated(page_t* page);
+void guarded_freed(page_t* page);
+void guarded_prepare(void); /* from now on with stacks; not inside an allocation */
+/* Report the use of a fenced block that was freed a while ago; false: p is none. */
+bool guarded_report_freed(const char* verb, const void* p);
+
+/* ---- blocks of size 0 (alloc/zone.c) ---- */
+/* Secure builds: blocks of size 0 are addresses without memory, so any access to one faults.  Each is 16
+   bytes from the next; they are given out in turn, so the same one comes again after a million others. */
+void* zone_alloc(void); /* NULL: there are no addresses, or a million of them live */
+bool zone_holds(const void* p);
+void zone_free(void* p); /* what is no live block is reported */
+bool zone_is_live(const char* verb, const void* p); /* the same */

@@ -129,6 +129,8 @@ ALWAYS_INLINE void free_fast(void* p) { free_claimed(p, NO_CLAIM); }
 
 /* A free that says what it believes of the block. */
 ALWAYS_INLINE void free_as(void* p, size_t size, size_t alignment, block_kind_t kind) {
-  if (SECURE && alignment != 0) free_check_claims(p, (seal_claim_t){size, kind}, alignment);
-  free_claimed(p, (seal_claim_t){size, kind});
+  const seal_claim_t claim = {size, kind};
+  const bool checked = SECURE && alignment != 0;
+  if (checked) free_check_claims(p, claim, alignment);
+  free_claimed(p, checked ? NO_CLAIM : claim);
 }

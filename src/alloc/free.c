@@ -5,8 +5,6 @@
 
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
-#include "alloc/guarded.h"
-#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
 #include "memory/purge.h"
@@ -23,18 +21,13 @@ static COLD void report_freed(const char* verb, const void* p, const page_t* pag
 static COLD void report_bad_start(const char* verb, const void* p, const page_t* page) {
   const char* const start = page_start(page);
   const size_t offset = (size_t)((const char*)p - start);
-  if (page->slices == 0) {
-    report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
-                  verb, p, (const void*)(start + page->stride), page_usable_size(page) - SEAL_SIZE);
-    return;
-  }
+  const size_t before = page->slices == 0 ? page->stride : offset - offset % page->stride;
   report_misuse(EINVAL, "%s of %p: not the start of a block, it points inside the block at %p of %zu bytes",
-                verb, p, (const void*)(start + offset - offset % page->stride),
-                page_usable_size(page) - SEAL_SIZE);
+                verb, p, (const void*)(start + before), page_usable_size(page) - SEAL_SIZE);
 }
 
 static COLD void report_unallocated(const char* verb, const void* p) {
-  guarded_describe(p);
+  if (guarded_report_freed(verb, p)) return;
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
@@ -195,8 +188,12 @@ static inline bool free_pushes(void* p, page_t* page, uintptr_t tag) {
 }
 
 static void free_big(void* p, page_t* page) {
+  if (!single_claim(page)) {
+    report_unallocated("free", p);
+    return;
+  }
   guarded_freed(page);
-  if (!single_free(page)) report_unallocated("free", p);
+  heap_end_page(page, slices_release);
 }
 
 static void free_now(void* p, page_t* page, uintptr_t tag) {

@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "alloc/fast.h"
-#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "memory/slices.h"
 #include "page/remote.h"

@@ -3,10 +3,9 @@
 #include <errno.h>
 
 #include "alloc/fast.h"
-#include "alloc/guarded.h"
-#include "alloc/zone.h"
 #include "core/diagnostics.h"
 #include "core/options.h"
+#include "heap/sampling.h"
 #include "memory/purge.h"
 
 enum { QUICK_BLOCKS = 256, QUICK_ROUNDS = 16 };
@@ -18,12 +17,11 @@ static single_request_t fenced_request(const request_t* request, size_t alignmen
 }
 
 static page_t* find_single(heap_part_t* part, const request_t* request, zeroed_t* memory) {
-  const bool fenced = is_hardened(2) && !request->grows && request->offset == 0;
-  if (!fenced) {
-    const single_request_t plain = {request->size, request->alignment, request->offset, false};
-    return single_alloc(part->heap, plain, memory);
-  }
-  return single_alloc(part->heap, fenced_request(request, 16), memory);
+  const single_request_t plain = {request->size, request->alignment, request->offset, false};
+  page_t* page = NULL;
+  if (is_hardened(2) && !request->grows && request->offset == 0)
+    page = single_alloc(part->heap, fenced_request(request, 16), memory);
+  return page != NULL ? page : single_alloc(part->heap, plain, memory);
 }
 
 /* One in so many blocks lies between guards. */
@@ -69,9 +67,8 @@ static zeroed_t fresh_memory(const page_t* page) {
 
 /* A block goes out, sealed; zero if it shall be, and is not. */
 static void* sealed_block(page_t* page, void* p, const request_t* request, zeroed_t memory) {
-  const unsigned shift = request->alignment > 1 ? bit_lowest(request->alignment) : 0;
   const size_t size = request->size - BLOCK_TAIL;
-  seal_put(page, p, (seal_t){size, shift, KIND_MALLOC});
+  seal_put(page, p, (seal_t){size, alignment_shift(request), KIND_MALLOC});
   if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, size);
   return p;
 }

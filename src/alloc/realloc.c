@@ -4,7 +4,6 @@
 
 #include "alloc/fast.h"
 #include "alloc/foreign.h"
-#include "alloc/zone.h"
 #include "core/options.h"
 
 static bool is_aligned_as(const void* p, const request_t* request) {
@@ -28,6 +27,7 @@ static bool resize_single(page_t* page, const request_t* request) {
     memset(start + from, 0, (size_t)page->single_size - from);
   }
   seal.size = request->size;
+  seal.alignment_shift = alignment_shift(request);
   if (SECURE) seal_change(page, start, seal);
   return true;
 }
@@ -37,6 +37,7 @@ static bool reseal(page_t* page, void* p, const request_t* request) {
   seal_read(page, p, &seal);
   const size_t before = seal.size;
   seal.size = request->size;
+  seal.alignment_shift = alignment_shift(request);
   seal_change(page, p, seal);
   if (request->memory == MEMORY_ZERO && seal.size > before) memset((char*)p + before, 0, seal.size - before);
   return true;

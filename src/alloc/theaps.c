@@ -65,6 +65,7 @@ EXPORT void mi_theap_collect(mi_theap_t* theap, bool force) { mi_heap_collect(th
 
 EXPORT void mi_theap_guarded_set_sample_rate(mi_theap_t* theap, size_t sample_rate, size_t seed) {
   if (theap == NULL) theap = mi_theap_get_default();
+  if (sample_rate != 0) guarded_prepare();
   if (theap != NULL) part_sampling_start(theap, sample_rate, seed);
 }
 

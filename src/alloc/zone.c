@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "alloc/zone.h"
 
 #include <errno.h>
 
+#include "alloc/alloc.h"
 #include "base/atomics.h"
-#include "base/config.h"
 #include "core/diagnostics.h"
 #include "os/os.h"
 

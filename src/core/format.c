@@ -66,14 +66,9 @@ static size_t parse_number(const char** at) {
 /* Flags, width, precision and length; *precision_given tells that the caller must fetch it (".*"). */
 static field_t parse_field(const char** at, bool* precision_given) {
   field_t field = {.precision = SIZE_MAX};
-  for (;; (*at)++) {
-    if (**at == '-') {
-      field.left = true;
-    } else if (**at == '0') {
-      field.zeros = true;
-    } else {
-      break;
-    }
+  for (; **at == '-' || **at == '0'; (*at)++) {
+    if (**at == '-') field.left = true;
+    else field.zeros = true;
   }
   field.width = parse_number(at);
   *precision_given = (*at)[0] == '.' && (*at)[1] == '*';

@@ -197,15 +197,11 @@ static bool parse_number(const char* text, option_unit_t unit, long* value) {
 }
 
 static bool parse_value(const char* text, option_unit_t unit, long* value) {
-  if (is_one_of(text, (const char* const[]){"", "TRUE", "YES", "ON", NULL})) {
-    *value = 1;
-    return true;
-  }
-  if (is_one_of(text, (const char* const[]){"FALSE", "NO", "OFF", NULL})) {
-    *value = 0;
-    return true;
-  }
-  return parse_number(text, unit, value);
+  const bool yes = is_one_of(text, (const char* const[]){"", "TRUE", "YES", "ON", NULL});
+  if (!yes && !is_one_of(text, (const char* const[]){"FALSE", "NO", "OFF", NULL}))
+    return parse_number(text, unit, value);
+  *value = yes;
+  return true;
 }
 
 setting_t option_parse_entry(const char* entry) {

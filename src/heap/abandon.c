@@ -26,6 +26,7 @@
 #include "heap/heap.h"
 #include "memory/scavenger.h"
 #include "memory/slices.h"
+#include "os/os.h"
 #include "page/remote.h"
 
 enum {
@@ -107,13 +108,30 @@ void page_abandon(page_t* page) {
   abandoned_note_empty(heap, bin);
 }
 
+/* Secure builds: the addresses stay the heap's, for blocks of the same class; what lay there goes. */
+static void park_page(heap_t* heap, page_t* page) {
+  const uint8_t fenced = page->flags & PAGE_FENCED;
+  const unsigned bin = page->bin;
+  const size_t bytes = page->reserved * (size_t)page->stride;
+  heap_close_page(page);
+  heap_open_page(bin);
+  const bool gone = os_purge(page_start(page), align_down(bytes, os_page_size())) == 0;
+  page_init(page, bin, gone && bytes % os_page_size() == 0 ? MEMORY_ZERO : MEMORY_UNKNOWN);
+  page->flags |= fenced;
+  store_relaxed(&page->owner_tag, TAG_ABANDONED);
+  remote_park(page);
+  abandoned_link(heap, bin, page);
+}
+
 void page_release(page_t* page) {
   if (load_relaxed(&page->linked) != 0) {
     /* Its entry in the abandoned stack refers to it: it stays there, empty, until the stack is swept. */
     page_abandon(page);
     return;
   }
-  heap_end_page(page, slices_release);
+  heap_t* const heap = page_heap(page);
+  if (SECURE && heap != &heap_main && load_relaxed(&heap->state) == HEAP_LIVE) park_page(heap, page);
+  else heap_end_page(page, slices_release);
 }
 
 page_t* abandoned_claim(heap_t* heap, unsigned bin) {

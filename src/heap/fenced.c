@@ -49,7 +49,16 @@ fence_plan_t fenced_plan(size_t size, size_t alignment) {
 }
 
 fence_note_t* fenced_slot(const heap_t* heap, const fence_plan_t* plan) {
-  return plan->slices == 1 && heap->home.arena == NULL ? (fence_note_t*)pool_take(&slots) : NULL;
+  fence_note_t* const slot =
+      plan->slices == 1 && heap->home.arena == NULL ? (fence_note_t*)pool_take(&slots) : NULL;
+  if (slot == NULL) return NULL;
+  const size_t fence = os_page_size();
+  if (os_unguard((char*)window_address(slot->slice) + fence, plan->end - fence, 1) == 0) {
+    count_claimed(slot, 1);
+    return slot;
+  }
+  pool_put(&slots, slot);
+  return NULL;
 }
 
 /* The two guards, or none. */
@@ -63,12 +72,8 @@ static bool guard_both(char* start, size_t end) {
 
 fence_note_t* fenced_raise(size_t slice, fence_note_t* slot, const fence_plan_t* plan, size_t size) {
   char* const start = (char*)window_address(slice);
-  const size_t fence = os_page_size();
   fence_note_t* note = slot;
-  if (slot != NULL) {
-    os_unguard(start + fence, plan->end - fence, 1);
-    count_claimed(slot, 1);
-  } else {
+  if (slot == NULL) {
     note = is_in_arena(slice) ? NULL : (fence_note_t*)pool_get(&note_pool, sizeof(fence_note_t));
     if (note == NULL) return NULL;
     if (!guard_both(start, plan->end)) {
@@ -117,6 +122,10 @@ void fenced_collect(void) {
   for (size_t i = 0; i < KEPT; i++) {
     fence_note_t* const note = (fence_note_t*)exchange_acq_rel(&kept[i], 0);
     if (note != NULL) let_go(note);
+  }
+  for (fence_note_t* slot; (slot = (fence_note_t*)pool_take(&slots)) != NULL;) {
+    count_claimed(slot, 1);
+    lower(slot, GUARDS + 1);
   }
 }
 

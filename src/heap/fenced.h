@@ -39,7 +39,7 @@ typedef struct fence_plan_s {
 } fence_plan_t;
 fence_plan_t fenced_plan(size_t size, size_t alignment);
 
-/* A slot for it, whose slice is the caller's, or NULL. */
+/* A slot for it, opened, whose slice is the caller's; or NULL. */
 fence_note_t* fenced_slot(const heap_t* heap, const fence_plan_t* plan);
 /* Guards for the slices from `slice` on, which hold a block by the plan, in this slot or in none.
    NULL: there are none to be had; not of a slot. */
@@ -49,7 +49,7 @@ fence_note_t* fenced_note(const page_t* page);
 void fenced_retire(fence_note_t* note); /* the page is none any more */
 /* The note of the freed block whose addresses, still kept, p is one of; or NULL. */
 fence_note_t* fenced_freed(const void* p);
-void fenced_collect(void);    /* no freed block is kept any longer */
+void fenced_collect(void);    /* no freed block is kept any longer, nor are there slots */
 void fenced_after_fork(void); /* in the child, before lost slices become free */
 
 /* At secure level 2: the last OS page of each page's slices. */

@@ -276,7 +276,8 @@ typedef struct single_request_s {
   bool fenced; /* between guards (heap/fenced.h), if they are to be had; the size is without BLOCK_TAIL */
 } single_request_t;
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory);
-bool single_free(page_t* page);                    /* false: it was freed already */
+/* A free: true: the page is the caller's to end (heap_end_page); false: it was freed already. */
+bool single_claim(page_t* page);
 bool single_resize(page_t* page, size_t size);     /* in place; false: not possible */
 /* The contents go to a bigger single without a copy; false: not possible, nothing has changed. */
 bool single_move(page_t* page, page_t* to);

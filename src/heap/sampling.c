@@ -23,6 +23,7 @@ void part_sampling_start(heap_part_t* part, size_t rate, uint64_t seed) {
     sampling->left[bin] = random_below(sampling, sampling->rate);
     page_t* const page = bin < BIN_COUNT ? part->current[bin] : NULL;
     if (page == NULL || page->local_free != NULL) continue;
+    if (STATISTICS) page->filled -= page_free_length(page);
     page->local_free = page->free; /* to be counted when it comes back */
     page->free = NULL;
   }

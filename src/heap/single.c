@@ -2,7 +2,7 @@
 /* Big blocks: a page that is one block, an exact run of slices, owned by nobody: whoever frees it returns the
    run.
 
-     word: SINGLE_FREE --single_alloc--> SINGLE_LIVE --single_free (one CAS)--> SINGLE_FREE
+     word: SINGLE_FREE --single_alloc--> SINGLE_LIVE --single_claim, by a free (one CAS)--> SINGLE_FREE
    So a second free loses the CAS, whichever thread it comes from. */
 #include <errno.h>
 
@@ -34,16 +34,20 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   const size_t lead = fenced ? plan.start : single_lead(request);
   const size_t shift = lead % SLICE_SIZE;
   const size_t skip = lead / SLICE_SIZE;
-  const size_t tail = request.fenced && !fenced ? BLOCK_TAIL : 0;
-  const size_t bytes = shift + max_size(request.size + tail, 1);
+  const size_t bytes = shift + max_size(request.size, 1);
   claim_t claim;
-  if (bytes > ALLOC_SIZE_MAX / 2) return NULL;
+  if (bytes > ALLOC_SIZE_MAX / 2 || fenced != request.fenced) return NULL;
   const size_t slices = fenced ? plan.slices : skip + div_up(bytes, SLICE_SIZE);
   const use_t use = slices * SLICE_SIZE - bytes > bytes / SPARE_SHARE ? USE_PART : USE_WHOLE;
   fence_note_t* const slot = fenced ? fenced_slot(heap, &plan) : NULL;
   if (slot != NULL) claim = (claim_t){slot->slice, slices, true};
   else if (!slices_claim_for(&heap->home, slices, max_size(request.alignment, SLICE_SIZE), use, &claim))
     return NULL;
+  fence_note_t* const note = fenced ? fenced_raise(claim.slice, slot, &plan, request.size) : NULL;
+  if (fenced && note == NULL) {
+    slices_release(claim.slice, slices);
+    return NULL;
+  }
   if (skip > 0) slices_release(claim.slice, skip);
   page_t* const page = page_at(claim.slice + skip);
   page->free = NULL;
@@ -55,7 +59,7 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   page->bin = BIN_COUNT;
   page->single_size = fenced ? plan.end - shift + SEAL_SIZE : align_up(bytes, os_page_size()) - shift;
   page->reserved = (uint16_t)(fenced ? os_page_size() - SEAL_SIZE : 0);
-  store_relaxed(&page->part, fenced ? (uintptr_t)fenced_raise(claim.slice, slot, &plan, request.size) : 0);
+  store_relaxed(&page->part, (uintptr_t)note);
   if (SECURE) seal_init();
   store_relaxed(&page->heap, (uintptr_t)heap);
   heap_note_page(heap, page);
@@ -67,11 +71,9 @@ page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {
   return page;
 }
 
-bool single_free(page_t* page) {
+bool single_claim(page_t* page) {
   uint64_t live = SINGLE_LIVE;
-  if (!cas_strong_acq_rel(&page->thread_free, &live, 0)) return false;
-  heap_end_page(page, slices_release);
-  return true;
+  return cas_strong_acq_rel(&page->thread_free, &live, 0);
 }
 
 bool single_resize(page_t* page, size_t size) {

@@ -168,39 +168,57 @@ int os_prefer_node(void* addr, size_t size, unsigned node) {
   return error;
 }
 
-enum {
-  GUARD_UNKNOWN,
-  GUARD_ADVICE,
-  GUARD_PROTECTION,
-  GUARDS_MAX = 8192 /* a quarter of a process's mappings */
-};
-static atomic_u32_t guard_way;
-static atomic_u32_t guards; /* of their own mapping */
-
-/* Memory that is locked cannot be advised: then protection serves, whatever the kernel knows. */
-int os_guard(void* addr, size_t size) {
-  if (load_relaxed(&guard_way) != GUARD_PROTECTION && advise(addr, size, ADVICE_GUARD) == 0) {
-    store_relaxed(&guard_way, GUARD_ADVICE);
-    return 0;
-  }
+/* The start of a file; returns its bytes, 0 when it cannot be read. */
+static long read_start(const char* path, char* text, size_t size) {
   KEEP_ERRNO;
-  store_relaxed(&guard_way, GUARD_PROTECTION);
-  if (add_relaxed(&guards, 1u) >= GUARDS_MAX) {
-    add_relaxed(&guards, UINT32_MAX);
-    return ENOMEM;
+  long n = 0;
+  const int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = syscall(SYS_read, fd, text, size);
+    syscall(SYS_close, fd);
   }
+  return n > 0 ? n : 0;
+}
+
+enum { GUARDS_MAX = 8192 /* with protection: a quarter of a process's mappings */ };
+static atomic_u32_t guards;       /* that there are, by calls */
+static atomic_u32_t are_guarded;  /* 1: some were */
+static atomic_u32_t are_mappings; /* 1: some have one of their own */
+
+/* /proc/self/status has lines like "VmHWM:  123 kB", these near its start; 0 when it cannot be read. */
+static size_t own_status(const char* name) {
+  KEEP_ERRNO;
+  char text[2048];
+  text[read_start("/proc/self/status", text, sizeof(text) - 1)] = 0;
+  const char* const line = strstr(text, name);
+  return line != NULL ? strtoul(line + strlen(name), NULL, 10) : 0;
+}
+
+/* Older kernels know no such advice: then protection serves. */
+int os_guard(void* addr, size_t size) {
+  KEEP_ERRNO;
+  const uint32_t before = add_relaxed(&guards, 1u);
+  int error = advise(addr, size, ADVICE_GUARD);
+  store_relaxed(&are_guarded, 1u);
+  if (error == 0) return 0;
+  store_relaxed(&are_mappings, 1u);
   advise(addr, size, MADV_DONTNEED);
-  return mprotect(addr, size, PROT_NONE) == 0 ? 0 : errno;
+  /* Locked memory is there in whole, touched or not: not for blocks of which each takes 64 KiB. */
+  if (own_status("VmLck:") != 0) error = EINVAL;
+  else error = before >= GUARDS_MAX ? ENOMEM : mprotect(addr, size, PROT_NONE) != 0 ? errno : 0;
+  if (error != 0) add_relaxed(&guards, UINT32_MAX);
+  return error;
 }
 
-void os_unguard(void* addr, size_t size, uint32_t calls) {
+/* A forked child may undo more than it has counted. */
+int os_unguard(void* addr, size_t size, uint32_t calls) {
   advise(addr, size, ADVICE_UNGUARD);
-  if (load_relaxed(&guard_way) != GUARD_PROTECTION) return;
-  os_commit(addr, size);
-  add_relaxed(&guards, 0u - calls);
+  const int error = load_relaxed(&are_mappings) != 0 ? os_commit(addr, size) : 0;
+  if (error == 0) add_relaxed(&guards, 0u - (uint32_t)min_size(calls, load_relaxed(&guards)));
+  return error;
 }
 
-bool os_has_guarded(void) { return load_relaxed(&guard_way) != GUARD_UNKNOWN; }
+bool os_has_guarded(void) { return load_relaxed(&are_guarded) != 0; }
 
 void os_no_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_NOHUGEPAGE); }
 
@@ -318,18 +336,6 @@ void os_write_stderr(const char* text, size_t n) {
   }
 }
 
-/* The start of a file; returns its bytes, 0 when it cannot be read. */
-static long read_start(const char* path, char* text, size_t size) {
-  KEEP_ERRNO;
-  long n = 0;
-  const int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = syscall(SYS_read, fd, text, size);
-    syscall(SYS_close, fd);
-  }
-  return n > 0 ? n : 0;
-}
-
 /* The file holds a number: 2 is "never". */
 bool os_overcommits(void) {
   char text[8];
@@ -346,22 +352,8 @@ unsigned os_numa_nodes(void) {
   return last < NODES_MAX ? (unsigned)last + 1 : 1;
 }
 
-/* /proc/self/statm holds "size resident ...", in pages of the kernel (not of a test's double). */
-size_t os_process_rss(void) {
-  char text[128];
-  text[read_start("/proc/self/statm", text, sizeof(text) - 1)] = 0;
-  const char* const resident = strchr(text, ' ');
-  return resident != NULL ? strtoul(resident, NULL, 10) * os_page_size() : 0;
-}
-
-/* /proc/self/status has it as "VmHWM:  123 kB", near its start. */
-size_t os_process_peak_rss(void) {
-  char text[2048];
-  const long n = read_start("/proc/self/status", text, sizeof(text) - 1);
-  text[n] = 0;
-  const char* const line = strstr(text, "VmHWM:");
-  return line != NULL ? strtoul(line + 6, NULL, 10) * KiB : 0;
-}
+size_t os_process_rss(void) { return KiB * own_status("VmRSS:"); }
+size_t os_process_peak_rss(void) { return KiB * own_status("VmHWM:"); }
 
 size_t os_resident(void* addr, size_t size) {
   KEEP_ERRNO;

@@ -67,7 +67,7 @@ unsigned os_numa_nodes(void);
 int os_guard(void* addr, size_t size);
 /* The range, guarded in whole, in parts or not at all, is writable, and what was guarded reads as zero;
    `calls` of os_guard are undone. */
-void os_unguard(void* addr, size_t size, uint32_t calls);
+int os_unguard(void* addr, size_t size, uint32_t calls);
 bool os_has_guarded(void); /* has any range ever been guarded? */
 
 /* Ask for no huge pages in a range; a hint. */

@@ -83,8 +83,9 @@ int os_guard(void* addr, size_t size) {
   return ENOSYS;
 }
 
-void os_unguard(void* addr, size_t size, uint32_t calls) {
+int os_unguard(void* addr, size_t size, uint32_t calls) {
   UNUSED(addr), UNUSED(size), UNUSED(calls);
+  return 0;
 }
 
 bool os_has_guarded(void) { return false; }

@@ -31,8 +31,12 @@ static void must(int condition, const char* what) {
   exit(1);
 }
 
-static __attribute__((noinline)) char* a_block(size_t size) { return (char*)mi_malloc(size); }
-static __attribute__((noinline)) void free_block(void* p) { mi_free(p); }
+/* Named in the stacks. */
+#define NAMED __attribute__((noinline, visibility("default")))
+char* a_block(size_t size);
+void free_block(void* p);
+NAMED char* a_block(size_t size) { return (char*)mi_malloc(size); }
+NAMED void free_block(void* p) { mi_free(p); }
 static __attribute__((noinline)) void touch(volatile char* p) { *p = 1; }
 
 /* ---- which blocks are sampled ---- */
@@ -180,6 +184,39 @@ static void handler_after(void) {
   overflow();
 }
 
+static struct sigaction old;
+static volatile sig_atomic_t calls;
+static void call_old(int fault, siginfo_t* info, void* context) {
+  calls++;
+  must(calls < 10 && (old.sa_flags & SA_SIGINFO) != 0, "no circle");
+  old.sa_sigaction(fault, info, context);
+}
+static void set_old(int fault, siginfo_t* info, void* context) {
+  (void)info, (void)context;
+  must(++calls < 10, "no circle");
+  sigaction(fault, &old, NULL);
+}
+static void only_count(int fault, siginfo_t* info, void* context) {
+  (void)fault, (void)info, (void)context;
+  must(++calls == 1, "called once");
+}
+/* Each ends by the fault, in the end. */
+static void set_and_overflow(void (*handler)(int, siginfo_t*, void*), int flags) {
+  struct sigaction action = {.sa_flags = SA_SIGINFO | flags};
+  action.sa_sigaction = handler;
+  a_block(32);
+  sigaction(SIGSEGV, &action, &old);
+  for (int i = 0; i < 100; i++) a_block(32);
+  overflow();
+}
+static void handler_calls_old(void) { set_and_overflow(call_old, 0); }
+static void handler_sets_old(void) { set_and_overflow(set_old, 0); }
+static void handler_once(void) { set_and_overflow(only_count, (int)SA_RESETHAND); }
+static void raised(void) {
+  a_block(32);
+  raise(SIGSEGV);
+}
+
 /* ---- limits ---- */
 static size_t mappings(void) {
   size_t lines = 0;
@@ -279,7 +316,7 @@ static const struct {
     CASE(twice),
     CASE(elsewhere),
     CASE(handler_before),
-    CASE(handler_after),
+    CASE(handler_after), CASE(handler_calls_old), CASE(handler_sets_old), CASE(handler_once), CASE(raised),
     CASE(old_kernel_overflow),
     CASE(old_kernel_after_free),
     CASE(old_kernel_many),
