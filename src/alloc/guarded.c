@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <signal.h>
+#include <sys/auxv.h>
 
 #include "alloc/alloc.h"
 #include "core/diagnostics.h"
@@ -41,14 +42,14 @@ static Dl_info object_of(const void* code) {
   return object;
 }
 
-/* Without the frames of this library, if it is one. */
+/* Without the frames of this library, if it is no part of the program itself. */
 static void print_backtrace(const char* what, const backtrace_t* trace) {
   const void* const own = object_of(trace->frames[0]).dli_fbase;
   int first = 0;
   report_line(LINE_ALWAYS, "  %s by thread %ld%s", what, trace->thread,
               trace->depth == 0 ? " (no stack)" : ":");
-  while (first < trace->depth && object_of(trace->frames[first]).dli_fbase == own) first++;
-  if (first == trace->depth) first = 0;
+  if (own != object_of((const void*)getauxval(AT_ENTRY)).dli_fbase)
+    while (first < trace->depth && object_of(trace->frames[first]).dli_fbase == own) first++;
   for (int i = first; i < trace->depth; i++) {
     const char* const code = (const char*)trace->frames[i];
     const Dl_info in = object_of(code);

@@ -35,8 +35,15 @@ static void must(int condition, const char* what) {
 #define NAMED __attribute__((noinline, visibility("default")))
 char* a_block(size_t size);
 void free_block(void* p);
-NAMED char* a_block(size_t size) { return (char*)mi_malloc(size); }
-NAMED void free_block(void* p) { mi_free(p); }
+NAMED char* a_block(size_t size) {
+  char* const p = (char*)mi_malloc(size);
+  __asm__ volatile("" ::: "memory"); /* no tail call */
+  return p;
+}
+NAMED void free_block(void* p) {
+  mi_free(p);
+  __asm__ volatile("" ::: "memory");
+}
 static __attribute__((noinline)) void touch(volatile char* p) { *p = 1; }
 
 /* ---- which blocks are sampled ---- */
