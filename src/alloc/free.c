@@ -209,6 +209,11 @@ enum { PARKED = 128, BANKS = 16 /* threads share them */, WIPED_INLINE = 64 };
 static atomic_word_t parked[BANKS * PARKED];
 static void free_later(void* p) {
   static THREAD_LOCAL uint32_t count;
+  static atomic_u64_t generation;
+  if (unlikely(load_relaxed(&generation) != thread_generation())) { /* a child: torn, perhaps */
+    store_relaxed(&generation, thread_generation());
+    for (size_t i = 0; i < BANKS * PARKED; i++) store_relaxed(&parked[i], 0);
+  }
   atomic_word_t* const bank = &parked[thread_tag / TAG_UNIT % BANKS * PARKED];
   p = (void*)exchange_acq_rel(&bank[seal_chance((uintptr_t)p + count++, PARKED)], (uintptr_t)p);
   if (p == NULL) return;
@@ -217,7 +222,6 @@ static void free_later(void* p) {
   if (load_relaxed(&page->owner_tag) == 0) page = page_of(p);
   free_now(p, page, load_relaxed(&page->owner_tag));
 }
-
 
 static NOINLINE void free_careful(void* p, page_t* page) {
   uintptr_t tag = load_relaxed(&page->owner_tag);

@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <signal.h>
-#include <sys/auxv.h>
 
 #include "alloc/alloc.h"
 #include "core/diagnostics.h"
@@ -22,8 +21,7 @@ static atomic_u32_t stage;           /* how many of them are set */
 
 /* The C library's unwinder loads a library at its first use, which must not happen inside an allocation. */
 void guarded_prepare(void) {
-  void* frame;
-  os_backtrace(&frame, 1);
+  os_backtrace(&(void*){NULL}, 1);
   store_relaxed(&stacks_are_ready, 1u);
 }
 __attribute__((constructor)) static void prepare_by_option(void) {
@@ -48,7 +46,7 @@ static void print_backtrace(const char* what, const backtrace_t* trace) {
   int first = 0;
   report_line(LINE_ALWAYS, "  %s by thread %ld%s", what, trace->thread,
               trace->depth == 0 ? " (no stack)" : ":");
-  if (own != object_of((const void*)getauxval(AT_ENTRY)).dli_fbase)
+  if (own != object_of(os_program_entry()).dli_fbase)
     while (first < trace->depth && object_of(trace->frames[first]).dli_fbase == own) first++;
   for (int i = first; i < trace->depth; i++) {
     const char* const code = (const char*)trace->frames[i];
@@ -63,12 +61,11 @@ static void report_fault(fence_note_t* note, const char* at) {
   const char* const block = note->block;
   const bool freed = load_relaxed(&note->state) == NOTE_FREED;
   const bool before = at < block;
-  const size_t distance = (size_t)(before ? block - at : at - block);
-  const bool inside = !before && distance < note->size;
-  const size_t bytes = before || freed || inside ? distance : distance - note->size;
+  const size_t bytes = (size_t)(before ? block - at : at - block) - (before || freed ? 0 : note->size);
+  if (bytes > PTRDIFF_MAX) return; /* inside of it: somebody else's protection */
   backtrace_t access;
-  const char* const what = freed ? "use after free" : before ? "underflow" : inside ? "fault" : "overflow";
-  const char* const where = before ? "before" : freed || inside ? "behind the start of" : "behind";
+  const char* const what = freed ? "use after free" : before ? "underflow" : "overflow";
+  const char* const where = before ? "before" : freed ? "behind the start of" : "behind";
   report_error(ERROR_FAULT, EFAULT, "%s: access at %p, %zu bytes %s the block at %p of %zu bytes", what,
                (const void*)at, bytes, where, (const void*)block, note->size);
   take_backtrace(&access);
@@ -115,21 +112,17 @@ static void on_fault(int fault, siginfo_t* info, void* context, const struct sig
   if ((next->sa_flags & SA_SIGINFO) != 0) next->sa_sigaction(fault, info, context);
   else next->sa_handler(fault);
 }
-static void on_fault_first(int fault, siginfo_t* info, void* context) {
-  on_fault(fault, info, context, &replaced[0]);
-}
-static void on_fault_again(int fault, siginfo_t* info, void* context) {
-  on_fault(fault, info, context, &replaced[1]);
-}
+static void on_fault_first(int fault, siginfo_t* info, void* c) { on_fault(fault, info, c, &replaced[0]); }
+static void on_fault_again(int fault, siginfo_t* info, void* c) { on_fault(fault, info, c, &replaced[1]); }
 
 static void watch_faults(void) {
-  struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+  struct sigaction now, ours = {0};
   uint32_t set = load_relaxed(&stage);
   if (set == 2 || sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_sigaction == on_fault_first) return;
   if (!cas_strong_acq_rel(&stage, &set, set + 1)) return;
   replaced[set] = now;
   ours.sa_sigaction = set == 0 ? on_fault_first : on_fault_again;
-  ours.sa_flags |= now.sa_flags & (int)SA_NODEFER;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (now.sa_flags & (int)SA_NODEFER);
   ours.sa_mask = now.sa_mask;
   sigaction(SIGSEGV, &ours, NULL);
 }

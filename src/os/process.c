@@ -171,3 +171,4 @@ long os_thread_id(void) { return syscall(SYS_gettid); }
 
 int backtrace(void** frames, int most) __attribute__((weak)); /* musl has none */
 int os_backtrace(void** frames, int most) { return backtrace != NULL ? backtrace(frames, most) : 0; }
+const void* os_program_entry(void) { return (const void*)getauxval(AT_ENTRY); }

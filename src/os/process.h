@@ -29,6 +29,7 @@ os_region_t os_region_of(const void* p);
 long os_thread_id(void); /* the calling thread's, as the system and debuggers name it */
 /* Return addresses of the calling thread's frames, at most `most`; how many, 0 when it cannot be told. */
 int os_backtrace(void** frames, int most);
+const void* os_program_entry(void); /* where the program, not a library of it, begins */
 
 typedef struct os_usage_s {
   size_t user_ms;

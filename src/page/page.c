@@ -293,13 +293,11 @@ void page_look(const page_t* page, page_look_t* look) {
 
 void page_rebuild(page_t* page) {
   page_look_t look;
-  uint32_t count;
   const uint64_t served = page_served(page);
   page_look(page, &look);
-  remote_take(page, &count);
-  page->free = NULL;
-  page->local_free = NULL;
-  page->flags &= PAGE_FENCED;
+  remote_take(page, &(uint32_t){0});
+  page->free = page->local_free = NULL;
+  page->flags &= PAGE_FENCED | PAGE_NOTED;
   page->mark = 0;
   size_t live = 0;
   size_t capacity = page_capacity(page);
@@ -308,6 +306,7 @@ void page_rebuild(page_t* page) {
       block_t* const block = block_at(page, i);
       block_set_mark(page, block);
       block_set_next(page, block, page->free);
+      if (SECURE) seal_open(page, block);
       page->free = block;
       capacity = max_size(capacity, i + 1);
     } else if (i < capacity) {
