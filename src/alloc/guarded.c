@@ -21,7 +21,8 @@ static atomic_u32_t stage;           /* how many of them are set */
 
 /* The C library's unwinder loads a library at its first use, which must not happen inside an allocation. */
 void guarded_prepare(void) {
-  os_backtrace(&(void*){NULL}, 1);
+  void* frame;
+  os_backtrace(&frame, 1);
   store_relaxed(&stacks_are_ready, 1u);
 }
 __attribute__((constructor)) static void prepare_by_option(void) {

@@ -293,14 +293,14 @@ void page_look(const page_t* page, page_look_t* look) {
 
 void page_rebuild(page_t* page) {
   page_look_t look;
+  uint32_t count;
   const uint64_t served = page_served(page);
   page_look(page, &look);
-  remote_take(page, &(uint32_t){0});
+  remote_take(page, &count);
   page->free = page->local_free = NULL;
   page->flags &= PAGE_FENCED | PAGE_NOTED;
   page->mark = 0;
-  size_t live = 0;
-  size_t capacity = page_capacity(page);
+  size_t live = 0, capacity = page_capacity(page);
   for (size_t i = page->reserved; i-- > 0;) {
     if (page_look_is_listed(&look, i)) {
       block_t* const block = block_at(page, i);
