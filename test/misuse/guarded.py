@@ -33,8 +33,9 @@ def test_choice():
         status, out, error = run("how_many", rate)
         wanted = 1000000 / rate
         expect(status == 0 and abs(int(out) - wanted) <= wanted * 0.02, "one block in %d" % rate, out + error)
-    status, out, error = run("all_sizes", 1000)
-    expect(status == 0 and abs(int(out) - 1000) <= 20, "the same of all sizes together", out + error)
+    # More often than above: every class of sizes begins anywhere, which moves the sum by some 12 blocks.
+    status, out, error = run("all_sizes", 250)
+    expect(status == 0 and abs(int(out) - 4000) <= 80, "the same of all sizes together", out + error)
     first, again, other = (run("which", 1000, guarded_sample_seed=seed)[1] for seed in (7, 7, 8))
     expect(first == again and len(first) > 2000, "the same seed gives the same blocks", first + again)
     expect(first != other, "another seed gives others")
