@@ -210,9 +210,9 @@ static atomic_word_t parked[BANKS * PARKED];
 static void free_later(void* p) {
   static THREAD_LOCAL uint32_t count;
   static atomic_u64_t generation;
-  if (unlikely(load_relaxed(&generation) != thread_generation())) { /* a child: torn, perhaps */
-    store_relaxed(&generation, thread_generation());
+  if (unlikely(load_acquire(&generation) != thread_generation())) { /* a child: torn, perhaps */
     for (size_t i = 0; i < BANKS * PARKED; i++) store_relaxed(&parked[i], 0);
+    store_release(&generation, thread_generation()); /* last: who sees it finds no parked block of before */
   }
   atomic_word_t* const bank = &parked[thread_tag / TAG_UNIT % BANKS * PARKED];
   p = (void*)exchange_acq_rel(&bank[seal_chance((uintptr_t)p + count++, PARKED)], (uintptr_t)p);

@@ -6,10 +6,13 @@
 
    At secure level 2 all big blocks are fenced but those that grow; in every build those that are sampled
    (heap/sampling.h).  A freed one's memory goes back at once, and its addresses stay guarded until KEPT
-   others have been freed; then those of one slice are a slot, for the next fenced block that fits there: LIVE
-   --fenced_retire: all is guard, and no page--> FREED --KEPT frees later--> SLOT | free slices SLOT
-   --fenced_raise: the block's OS pages are opened--> LIVE The note of a fenced block says what it was.  Notes
-   are type-stable: the handler of a fault may look at one that has just begun another life. */
+   others have been freed; then those of one slice are a slot, for the next fenced block that fits there:
+
+     LIVE  --fenced_retire: all is guard, and no page-->  FREED  --KEPT frees later-->  SLOT | free slices
+     SLOT  --fenced_slot: the block's OS pages are opened; fenced_raise-->  LIVE
+
+   The note of a fenced block says what it was.  Notes are type-stable: the handler of a fault may look at one
+   that has just begun another life. */
 #pragma once
 
 #include "heap/heap.h"

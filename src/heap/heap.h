@@ -92,8 +92,7 @@ typedef struct page_queue_s {
   size_t count;
 } page_queue_t;
 
-/* Pages that have become nearly empty and have kept their free memory so far, oldest first (heap/sparse.c).
- */
+/* Pages that have become nearly empty and have kept their free memory, oldest first (heap/sparse.c). */
 typedef struct sparse_s {
   uint32_t first, count; /* a ring; notes of pages that were used again since are stale */
   uint32_t notes[SPARSE_NOTES]; /* slice numbers, and more */

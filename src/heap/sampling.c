@@ -37,8 +37,7 @@ void part_sampling_begin(heap_part_t* part) {
   if (rate != 0) part_sampling_start(part, rate, (uint64_t)option_get(mi_option_guarded_sample_seed));
 }
 
-/* Only the first `keep` of `length` blocks stay in page->free, the others wait in local_free, which is empty.
- */
+/* The first `keep` of `length` blocks stay in page->free, the others wait in local_free, which is empty. */
 static void cut_list(page_t* page, size_t keep, size_t length) {
   block_t* last = page->free;
   for (size_t i = 1; i < keep; i++) last = block_next(page, last);

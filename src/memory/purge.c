@@ -186,8 +186,7 @@ static size_t purge_apart(purge_what_t what, size_t most) {
   return done;
 }
 
-/* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed again.
- */
+/* Purge at most `most` slices of any age, the highest addresses first: they are the last to be claimed. */
 static size_t purge_highest(purge_what_t what, size_t most) {
   const unsigned hint = HINT_DIRTY + (what == PURGE_ALL ? 0 : purge_level());
   size_t done = 0;

@@ -3,10 +3,12 @@
    three levels deep.  The lowest (or highest) segment with a hint is found in a constant number of steps.
 
    A hint may be false, but none is ever missing once the threads that change a segment have returned:
+
      set:     make the segment so (seq_cst RMW on FREE or STARTS); look at the bits leaf to root, set those
-   missing refute:  clear the bit;  look at the segment (or the words below); set it again if the segment is
-   so Each side writes before it looks, all four accesses are seq_cst, so at least one sees the other's write.
- */
+              that are missing
+     refute:  clear the bit; look at the segment (or the words below); set it again if the segment is so
+
+   Each side writes before it looks, all four accesses are seq_cst, so at least one sees the other's write. */
 #pragma once
 
 #include "memory/segment.h"

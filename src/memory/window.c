@@ -184,8 +184,7 @@ static bool move_frontier(uintptr_t from, size_t seen, size_t end) {
   return true;
 }
 
-/* Segments that were skipped get rows where they can, so that a foreign pointer into them reads zero entries.
- */
+/* Skipped segments get rows where they can, so that a foreign pointer into them reads zero entries. */
 static void fill_gap(uintptr_t from, size_t first, size_t end) {
   for (size_t s = align_up(first, granule()); s < end; s += granule()) {
     if (map_rows(from, s, granule()) == 0) mark_ready(s, granule());

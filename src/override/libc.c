@@ -98,8 +98,7 @@ ALIAS(valloc) void* __libc_valloc(size_t size);
 ALIAS(pvalloc) void* __libc_pvalloc(size_t size);
 ALIAS(posix_memalign) int __posix_memalign(void** p, size_t alignment, size_t size);
 
-/* ---- names of other systems that programs made for mimalloc may be linked with; a program's own count ----
- */
+/* ---- names of other systems, for programs made for mimalloc; a program's own count ---- */
 
 #define WEAK_EXPORT EXPORT __attribute__((weak))
 

@@ -12,10 +12,13 @@
    seal before a block belongs to its neighbour, whose seal is good at any time: seals change by one store
    each.
 
-   seal = (address ^ key) * factor ^ info, modulo 2^64, with a random key and a random odd factor: an info is
-   24 bits, so of 2^40 words one is a seal of the block. info:  23 live | 22 21 kind | 20 .. 16 alignment | 15
-   .. 0 slack: bytes from the requested end to the seal Who changes only the bits of the info has changed
-   where the pattern must be. */
+
+     seal = (address ^ key) * factor ^ info, modulo 2^64, with a random key and an odd factor that follows
+            from it
+     info:  23 live | 22 21 kind | 20 .. 16 alignment | 15 .. 0 slack: bytes from the end as asked to the seal
+
+   An info is 24 bits, so of 2^40 words one is a seal of the block.  Who changes only the bits of the info has
+   changed where the pattern must be. */
 #pragma once
 
 #include <string.h>
