@@ -60,11 +60,6 @@ static void track_block(void* p, const page_t* page, const request_t* request) {
   track_resume();
 }
 
-/* What a block of the page holds when it goes out: wiped blocks were looked at. */
-static zeroed_t fresh_memory(const page_t* page) {
-  return SECURE_FULL || (page->flags & PAGE_FRESH_ZERO) != 0 ? MEMORY_ZERO : MEMORY_UNKNOWN;
-}
-
 /* A block goes out, sealed; zero if it shall be, and is not. */
 static void* sealed_block(page_t* page, void* p, const request_t* request, zeroed_t memory) {
   const size_t size = request->size - BLOCK_TAIL;
@@ -85,10 +80,9 @@ void* block_of_kind(void* p, block_kind_t kind) {
 static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   const unsigned bin = request_bin(request);
   zeroed_t memory = MEMORY_UNKNOWN;
-  page_t* single = find_sampled(part, bin, request, &memory);
-  if (single == NULL && bin == BIN_COUNT) single = find_single(part, request, &memory);
-  if (single != NULL || bin == BIN_COUNT) {
-    page_t* const page = single;
+  page_t* page = find_sampled(part, bin, request, &memory);
+  if (page == NULL && bin == BIN_COUNT) page = find_single(part, request, &memory);
+  if (page != NULL || bin == BIN_COUNT) {
     if (page == NULL) return NULL;
     char* const p = page_start(page) + page->stride;
     if (TRACKED) track_block(p, page, request);
@@ -96,11 +90,12 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
     else if (request->memory == MEMORY_ZERO && memory != MEMORY_ZERO) memset(p, 0, (size_t)page->single_size);
     return p;
   }
-  page_t* const page = part_find_page(part, bin);
+  page = part_find_page(part, bin);
   if (page == NULL) return NULL;
   block_t* const block = page_pop(page);
+  const bool fresh = SECURE_FULL || (page->flags & PAGE_FRESH_ZERO) != 0; /* wiped blocks were looked at */
   if (TRACKED) track_block(block, page, request);
-  else if (SECURE) sealed_block(page, block, request, fresh_memory(page));
+  else if (SECURE) sealed_block(page, block, request, fresh ? MEMORY_ZERO : MEMORY_UNKNOWN);
   else if (request->memory == MEMORY_ZERO) zero_block(page, block, request->size);
   return block;
 }
@@ -181,7 +176,7 @@ NOINLINE void* alloc_generic(request_t request) {
 static bool refill_quickly(thread_t* self, heap_part_t* part, page_t* page) {
   if (page->local_free == NULL || page_capacity(page) > QUICK_BLOCKS) return false;
   if (part->sampling.rate != 0 && part->sampling.left[page->bin] == 0) return false;
-  if ((page->flags & (PAGE_NOTED | PAGE_RETIRED)) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
+  if ((page->flags & PAGE_NOTED) != 0 || ++self->quick % QUICK_ROUNDS == 0) return false;
   part_refill(part, page);
   check(page_is_valid(page));
   return true;

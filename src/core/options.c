@@ -79,8 +79,8 @@ static const option_info_t table[] = {
     OPTION(page_cross_thread_max_reclaim, 4, NUMBER,
            "with so many pages of a class a thread takes none of others over by a free, -1: no limit"),
     OPTION(allow_thp, !MI_NO_THP, NUMBER,
-           "transparent huge pages; 0: none, 1: beyond 8 MiB, where memory is well used, 2: and no purges "
-           "below 2 MiB"),
+           "transparent huge pages; 0: none, 1: beyond 64 MiB, where memory is well used and touched fast, "
+           "2: however fast, and no purges below 2 MiB"),
     RENAMED(arena_purge_min_size, 0, KIB, "minimal_purge_size",
             "shorter runs of free memory are not purged, unless asked for; up to 4 MiB"),
     ROW(arena_max_object_size, 2 * 1024 * 1024, KIB, NULL, "largest block in an arena",

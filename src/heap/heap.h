@@ -29,9 +29,13 @@ typedef struct mi_theap_s heap_part_t;
 
 enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
-  RETIRE_CADENCES = 16, /* slow-path visits that an empty page is kept */
-  RETIRE_BYTES_MAX = 512 * 1024, /* what such pages of a part may have carved, ... */
-  RETIRED_MAX = 32,              /* ... and how many they may be */
+  RETIRE_CADENCES = 16, /* slow-path visits that an empty page is kept, ... */
+  RETIRE_CADENCES_LIGHT = 512,  /* ... one of which little was carved, ... */
+  LIGHT_BYTES_MAX = 16 * 1024,   /* ... which is this, or ... */
+  LIGHT_BLOCKS_MAX = 4,          /* ... so many blocks */
+  RETIRE_BYTES_MAX = 512 * 1024, /* what such pages of a part may have carved, of each kind, ... */
+  RETIRED_MAX = 64,              /* ... and how many they may be */
+  RETIRED_LISTS = 2,
   QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
   HEAP_SEGMENT_BITS = 4096,
   SPARSE_NOTES = 1024, /* nearly empty pages that a part remembers */
@@ -103,10 +107,11 @@ typedef struct kept_s {
   page_t* page;
   block_t* free;  /* the page's list as it was retired, or its time began anew */
   uint32_t since; /* the cadence */
+  uint32_t bytes; /* carved */
 } kept_t;
 
 typedef struct retired_s {
-  uint32_t cadence, count;
+  uint32_t count;
   size_t bytes;
   kept_t kept[RETIRED_MAX];
 } retired_t;
@@ -132,7 +137,8 @@ struct mi_theap_s {
   page_queue_t full;
   page_queue_t queues[BIN_COUNT];
   page_t* current[BIN_COUNT]; /* owner: first page of the queue once the slow path has chosen it, else NULL */
-  retired_t retired;
+  uint32_t cadence;      /* owner: slow-path visits */
+  retired_t retired[RETIRED_LISTS]; /* light ones, others */
   sparse_t sparse;
   sampling_t sampling;
 };

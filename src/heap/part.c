@@ -27,8 +27,7 @@ void part_init(heap_part_t* part, heap_t* heap, uintptr_t tag) {
   part->tag = tag;
   part->heap = heap;
   part->sibling = NULL;
-  part->retired.count = 0;
-  part->retired.bytes = 0;
+  for (unsigned i = 0; i < RETIRED_LISTS; i++) part->retired[i].count = 0, part->retired[i].bytes = 0;
   memset(&part->full, 0, sizeof(part->full));
   memset(part->queues, 0, sizeof(part->queues));
   memset(part->current, 0, sizeof(part->current));
@@ -161,7 +160,7 @@ void part_page_emptied(heap_part_t* part, page_t* page) {
 }
 
 void part_tick(heap_part_t* part) {
-  part->retired.cadence++;
+  part->cadence++;
   for (page_t* page; (page = part_retired_due(part)) != NULL;) drop_page(part, page);
 }
 
@@ -216,14 +215,10 @@ void part_collect(heap_part_t* part, collect_t what) {
   }
 }
 
-static page_t* any_page(heap_part_t* part, unsigned bin) {
-  if (part->queues[bin].first != NULL) return part->queues[bin].first;
-  return bin == 0 ? part->full.first : NULL;
-}
-
 /* Take pages off the part until none is left; the caller gives each a new life. */
 static page_t* part_take_page(heap_part_t* part, unsigned bin) {
-  page_t* const page = any_page(part, bin);
+  page_t* page = part->queues[bin].first;
+  if (page == NULL && bin == 0) page = part->full.first;
   if (page == NULL) return NULL;
   if ((load_relaxed(&page->owner_tag) & CARE_FULL) != 0) {
     queue_remove(&part->full, page);

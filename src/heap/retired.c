@@ -1,38 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages without a live block that a part keeps for a while, oldest first.  They stay in their queues, where
-   their class finds them again.  What is kept is bounded by bytes, for all classes together.
+   their class finds them again.  What is kept is bounded by bytes, for all classes together; the less of a
+   page was carved, the longer it is worth keeping: the next page of its class would begin somewhere else.
 
      queue --part_retire--> retired --part_retired_due, or too much is retired--> released
      retired --part_forget_retired: it serves again, or leaves--> queue | empty table entry
 
-   A retired page that is current may be used and emptied again with no slow path but free_emptied's short
-   one: its `free` has moved then, and its time begins anew. */
+   A retired page that is current may be used and emptied again with no slow path but the short ones
+   (free_emptied, refill_quickly): its `free` has moved then, and its time begins anew. */
 #include "heap/heap.h"
 
 #include <string.h>
 
-static size_t kept_bytes(const page_t* page) { return page_capacity(page) * page->stride; }
+static const uint32_t cadences[] = {RETIRE_CADENCES_LIGHT, RETIRE_CADENCES}; /* of each list */
 
 static void take_off(retired_t* retired, unsigned index) {
-  page_t* const page = retired->kept[index].page;
-  page->flags &= (uint8_t)~PAGE_RETIRED;
-  retired->bytes -= kept_bytes(page);
+  kept_t* const kept = &retired->kept[index];
+  kept->page->flags &= (uint8_t)~PAGE_RETIRED;
+  retired->bytes -= kept->bytes;
   retired->count--;
-  memmove(&retired->kept[index], &retired->kept[index + 1],
-          (retired->count - index) * sizeof(retired->kept[0]));
-}
-
-static void append(retired_t* retired, page_t* page) {
-  retired->kept[retired->count++] = (kept_t){page, page->free, retired->cadence};
-  retired->bytes += kept_bytes(page); /* nothing is carved while it is retired */
-  page->flags |= PAGE_RETIRED;
+  memmove(kept, kept + 1, (retired->count - index) * sizeof(*kept));
 }
 
 void part_forget_retired(heap_part_t* part, page_t* page) {
   if (likely((page->flags & PAGE_RETIRED) == 0)) return;
-  unsigned index = 0;
-  while (part->retired.kept[index].page != page) index++;
-  take_off(&part->retired, index);
+  for (retired_t* retired = part->retired; retired < part->retired + RETIRED_LISTS; retired++) {
+    unsigned index = 0;
+    while (index < retired->count && retired->kept[index].page != page) index++;
+    if (index < retired->count) take_off(retired, index);
+  }
 }
 
 /* The oldest loses its place; returned unless it is in use again. */
@@ -43,25 +39,30 @@ static page_t* take_oldest(retired_t* retired) {
 }
 
 page_t* part_retire(heap_part_t* part, page_t* page) {
-  retired_t* const retired = &part->retired;
-  const size_t bytes = kept_bytes(page);
+  const size_t bytes = page_capacity(page) * page->stride;
+  retired_t* const retired =
+      &part->retired[bytes > LIGHT_BYTES_MAX && page_capacity(page) > LIGHT_BLOCKS_MAX];
   part_forget_retired(part, page);
   if (bytes > RETIRE_BYTES_MAX) return page;
   while (retired->count == RETIRED_MAX || retired->bytes + bytes > RETIRE_BYTES_MAX) {
     page_t* const oldest = take_oldest(retired);
     if (oldest != NULL) return oldest;
   }
-  append(retired, page);
+  retired->kept[retired->count++] = (kept_t){page, page->free, part->cadence, (uint32_t)bytes};
+  retired->bytes += bytes;
+  page->flags |= PAGE_RETIRED;
   return NULL;
 }
 
 page_t* part_retired_due(heap_part_t* part) {
-  retired_t* const retired = &part->retired;
-  while (retired->count > 0 && retired->cadence - retired->kept[0].since >= RETIRE_CADENCES) {
-    const kept_t oldest = retired->kept[0];
-    page_t* const page = take_oldest(retired);
-    if (page != NULL && page->free == oldest.free) return page;
-    if (page != NULL) append(retired, page);
+  for (unsigned list = 0; list < RETIRED_LISTS; list++) {
+    retired_t* const retired = &part->retired[list];
+    while (retired->count > 0 && part->cadence - retired->kept[0].since >= cadences[list]) {
+      const block_t* const free = retired->kept[0].free;
+      page_t* page = take_oldest(retired);
+      if (page != NULL && page->free != free) page = part_retire(part, page);
+      if (page != NULL) return page;
+    }
   }
   return NULL;
 }

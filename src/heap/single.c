@@ -23,8 +23,8 @@ enum {
 
 /* Where the block begins in an aligned run, so that block + offset is aligned. */
 static size_t single_lead(single_request_t request) {
-  if (request.alignment == 0) return 0;
-  return (request.alignment - request.offset % request.alignment) % request.alignment;
+  const size_t a = request.alignment;
+  return a == 0 ? 0 : (a - request.offset % a) % a;
 }
 
 page_t* single_alloc(heap_t* heap, single_request_t request, zeroed_t* memory) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Where to ask for transparent huge pages.  They cost a fraction of the faults, but memory where a program
-   touches only a part of each.  So no memory has them at first (window.c), the first 8 MiB never, and what
-   lies behind that only if nearly all of what was claimed below is resident; nor a block that does not need
-   all of its slices, or is far larger than all that was there: it may be for spare use.  The choice is made
-   anew when segments are used for the first time since all their memory was given back (slices.c).  Where
-   only a part was, there are no more: the kernel would make the rest whole again, by itself, in an idle
-   program. */
+/* Where to ask for transparent huge pages.  They save most of the page faults, but cost memory where a
+   program touches only a part of each, and time where the system has no memory at hand for them: a host
+   gives it piece by piece then, or memory is compacted.  So no memory has them at first (window.c), no
+   program below 64 MiB, and what is claimed then only if nearly all of what lies below is resident; nor has
+   a block that does not need all of its slices, or is far larger than all that was there: it may be for
+   spare use.  The first touch is measured: was it slow, there are none until the program is twice as large.
+   The choice is made anew when segments are used for the first time since all their memory was given back
+   (slices.c).  Where only a part was, there are no more: the kernel would make the rest whole again, by
+   itself, in an idle program. */
 #include "memory/hugepages.h"
 
 #include "base/bits.h"
@@ -16,11 +18,11 @@
 #include "os/os.h"
 
 enum {
-  TRUST_BYTES = 64 * 1024 * 1024, /* a block is far larger when it takes more than that, and ... */
-  TRUST_TIMES = 4,                /* ... than so many times what was claimed */
+  LEAST_BYTES = 64 * 1024 * 1024, /* claimed in a program that is not small */
+  TRUST_TIMES = 4,                /* a block is far larger when it takes so many times what was claimed */
+  SLOW_TOUCH_NS = 512 * 1000,     /* more than small pages cost that are just as large together */
   LOOK_SEGMENTS = 16,             /* so many are looked at to know how well memory is used: ... */
-  WELL_USED_SHARE = 8,            /* all but this part of it should be resident, ... */
-  DOUBT_SLICES = 32,              /* ... or so many: a big block of a small program may be well used */
+  WELL_USED_SHARE = 8,            /* all but this part of it should be resident */
   LOOK_TURNS = 4,                 /* of each such part at a look */
   LOOK_SLICES = SEGMENT_SLICES / LOOK_TURNS,
   HUGE_PAGE_SLICES = 32, /* 2 MiB */
@@ -36,27 +38,37 @@ static bool is_well_used(size_t segment) {
     resident += os_resident(window_address(s * SEGMENT_SLICES + first), (size_t)LOOK_SLICES * SLICE_SIZE);
     slices += bit_count((~load_relaxed(segment_word(s, WORD_FREE)) | segment_dirty(s)) & looked);
   }
-  return resident / SLICE_SIZE + max_size(DOUBT_SLICES / LOOK_TURNS, slices / WELL_USED_SHARE) >= slices;
+  return resident / SLICE_SIZE + slices / WELL_USED_SHARE >= slices;
 }
 
-static bool is_for_huge_pages(size_t first, size_t end) {
-  const size_t trusted = max_size(TRUST_BYTES, (size_t)load_relaxed(&memory_counters.claimed) * TRUST_TIMES);
-  return (end - first) * SLICE_SIZE <= trusted && is_well_used(first / SEGMENT_SLICES);
+static atomic_word_t worth_from; /* claimed bytes from which huge pages are tried (again) */
+
+static bool is_for_huge_pages(size_t first, size_t end, size_t claimed) {
+  return claimed >= max_size(LEAST_BYTES, load_relaxed(&worth_from)) &&
+         (end - first) * SLICE_SIZE <= claimed * TRUST_TIMES && is_well_used(first / SEGMENT_SLICES);
 }
 
 void memory_choose_page_size(size_t first, size_t end, use_t use) {
   const size_t from = max_size(align_down(first, SEGMENT_SLICES), SMALL_PAGES_SLICES);
   const size_t to = align_up(end, SEGMENT_SLICES);
-  if (from >= to || !option_enabled(mi_option_allow_thp)) return;
+  const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed);
+  const long allowed = option_get(mi_option_allow_thp);
+  if (from >= to || allowed == 0) return;
   size_t huge = from; /* its end */
-  if (use == USE_WHOLE && is_for_huge_pages(first, end)) {
+  if (use == USE_WHOLE && is_for_huge_pages(first, end, claimed)) {
     /* Many small claims share the segment; what a big one leaves may stay unused. */
     huge = end - first < HUGE_PAGE_SLICES ? to : max_size(from, align_down(end, HUGE_PAGE_SLICES));
+  }
+  if (huge > from) {
+    os_want_huge_pages(window_address(from), (huge - from) * SLICE_SIZE);
+    if (allowed == 1 && os_touch(window_address(max_size(from, first))) > SLOW_TOUCH_NS) {
+      store_relaxed(&worth_from, 2 * claimed);
+      huge = from;
+    }
   }
   for (size_t s = from; s < huge; s += SEGMENT_SLICES) {
     store_relaxed(segment_word(s / SEGMENT_SLICES, WORD_HUGE), UINT64_C(1));
   }
-  if (huge > from) os_want_huge_pages(window_address(from), (huge - from) * SLICE_SIZE);
   if (huge < to) os_no_huge_pages(window_address(huge), (to - huge) * SLICE_SIZE);
 }
 

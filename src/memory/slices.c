@@ -451,11 +451,6 @@ typedef struct after_fork_s {
   uint64_t claimed, dirty;
 } after_fork_t;
 
-static void unguard(size_t segment, uint64_t bits) {
-  for (; bits != 0; bits &= bits - 1)
-    os_unguard(window_address(segment * SEGMENT_SLICES + bit_lowest(bits)), SLICE_SIZE, 0);
-}
-
 static void segment_after_fork(size_t s, page_slices_fn* page_slices, after_fork_t* sum) {
   const uint32_t flags = segment_flags(s);
   const uint64_t used = covered_slices(s, page_slices, &sum->covered);
@@ -470,7 +465,8 @@ static void segment_after_fork(size_t s, page_slices_fn* page_slices, after_fork
   segment_clear(s, WORD_DIRTY_ODD, lost | used);
   segment_clear(s, WORD_DIRTY_EVEN, lost | used);
   if ((flags & ARENA_PINNED) == 0) segment_set(s, WORD_DIRTY_EVEN, lost);
-  if (os_has_guarded()) unguard(s, lost);
+  for (uint64_t bits = os_has_guarded() ? lost : 0; bits != 0; bits &= bits - 1)
+    os_unguard(window_address(s * SEGMENT_SLICES + bit_lowest(bits)), SLICE_SIZE, 0);
   if ((lost | fresh) != 0) segment_release(s, lost | fresh);
   sum->claimed += bit_count(used);
   sum->dirty += bit_count(segment_dirty(s));

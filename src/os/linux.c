@@ -28,8 +28,7 @@
 enum {
   ADVICE_FREE = 8,            /* MADV_FREE, 4.5 */
   ADVICE_WIPE_ON_FORK = 18,   /* MADV_WIPEONFORK, 4.14 */
-  ADVICE_POPULATE_READ = 22,  /* MADV_POPULATE_READ ... */
-  ADVICE_POPULATE_WRITE = 23, /* ... and _WRITE, 5.14 */
+  ADVICE_POPULATE_READ = 22, /* MADV_POPULATE_READ, 5.14 */
   ADVICE_GUARD = 102,         /* MADV_GUARD_INSTALL ... */
   ADVICE_UNGUARD = 103,       /* ... and _REMOVE, 6.13 */
   MOVE_KEEP_MAPPED = 4,       /* MREMAP_DONTUNMAP, 5.7 */
@@ -222,13 +221,6 @@ bool os_has_guarded(void) { return load_relaxed(&are_guarded) != 0; }
 
 void os_no_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_NOHUGEPAGE); }
 
-
-void os_populate(void* addr, size_t size) {
-  static atomic_u32_t is_unknown;
-  if (load_relaxed(&is_unknown) == 0 && advise(addr, size, ADVICE_POPULATE_WRITE) == EINVAL)
-    store_relaxed(&is_unknown, 1u);
-}
-
 void os_want_huge_pages(void* addr, size_t size) { advise(addr, size, MADV_HUGEPAGE); }
 
 /* ---- time, chance, forks ---- */
@@ -238,6 +230,15 @@ uint64_t os_now_ms(void) {
   KEEP_ERRNO;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+uint64_t os_touch(void* fresh) {
+  struct timespec from = {0, 0}, to = {0, 0};
+  KEEP_ERRNO;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+  *(volatile char*)fresh = 0;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+  return (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec);
 }
 
 /* A bijection in which every bit of the input changes half of the output. */

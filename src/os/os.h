@@ -74,14 +74,12 @@ bool os_has_guarded(void); /* has any range ever been guarded? */
 void os_no_huge_pages(void* addr, size_t size);
 void os_want_huge_pages(void* addr, size_t size); /* the opposite; a hint, too */
 
-/* Fresh memory of the range is about to be written: let one call do what would be a fault for each page. */
-void os_populate(void* addr, size_t size);
-
 /* Does the OS promise more memory than it has, so that unused memory costs nothing?  False when unknown. */
 bool os_overcommits(void);
 
 /* Milliseconds of a clock that never goes back; may step by several at once (it is cheap). */
 uint64_t os_now_ms(void);
+uint64_t os_touch(void* fresh); /* memory that is zero gets its first touch: processor time in ns */
 
 /* Unpredictable bits, from the kernel; never waits for entropy. */
 uint64_t os_random(void);

@@ -69,19 +69,8 @@ static void link_blocks(page_t* page, block_t* first, block_t* last) {
   block_set_mark(page, last);
 }
 
-/* Fresh memory where every OS page will be written by the links.  Behind the window's first part memory may
-   have huge pages. */
-static void prepare(const page_t* page, const block_t* first, const block_t* last) {
-  const size_t os_page = os_page_size();
-  const uintptr_t start = align_up((uintptr_t)first, os_page);
-  const uintptr_t end = align_up((uintptr_t)last + 1, os_page);
-  if ((page->flags & PAGE_ZERO) == 0 || page->stride > os_page) return;
-  if (end >= start + 2 * os_page && page_slice(page) < SMALL_PAGES_SLICES)
-    os_populate((void*)start, end - start);
-}
-
-/* The same, in an order that cannot be told: two multiplications by chance, with a shift in between, mix the
-   numbers below a power of two; those that are no block's are passed over. */
+/* The `count` blocks from `first` on, in an order that cannot be told: two multiplications by chance, with a
+   shift in between, mix the numbers below a power of two; those that are no block's are passed over. */
 static block_t* link_mixed(page_t* page, block_t* first, size_t count) {
   const uint64_t random = os_random();
   const unsigned bits = count > 1 ? bit_highest(count - 1) + 1 : 1;
@@ -110,7 +99,6 @@ static void page_carve(page_t* page) {
   block_t* const first = block_at(page, page_capacity(page));
   block_t* const last = block_at(page, page_capacity(page) + count - 1);
   check(count > 0 && page->free == NULL);
-  prepare(page, first, last);
   const bool mixed = is_hardened(1);
   if (!mixed) link_blocks(page, first, last);
   page->free = mixed ? link_mixed(page, first, count) : first;
@@ -122,8 +110,8 @@ static void page_carve(page_t* page) {
 
 /* New blocks now and then, though freed ones would do: what was freed comes back when nobody can tell. */
 static bool carves_early(const page_t* page) {
-  if (page_capacity(page) == page->reserved || !is_hardened(1)) return false;
-  return seal_chance((uintptr_t)page->local_free + page->used, EARLY_CARVES) == 0;
+  return page_capacity(page) < page->reserved && is_hardened(1) &&
+         seal_chance((uintptr_t)page->local_free + page->used, EARLY_CARVES) == 0;
 }
 
 /* To the owner, and for figures: nobody else changes it meanwhile, or it does not matter. */

@@ -60,6 +60,7 @@ static void adopt_page(page_t* page, void* self) {
        one of ours. */
     if (!tag_is_own(part->tag, (const thread_t*)self)) part_die(part);
   } else if (tag_is_own(tag, (const thread_t*)self) && remote_list(page) != NULL) {
+    part_forget_retired((heap_part_t*)load_relaxed(&page->part), page);
     page_rebuild(page); /* the copy of what others have freed may be older than that of the list */
     store_relaxed(&page->owner_tag, owner & ~(uintptr_t)CARE_HOLES);
   }

@@ -304,14 +304,14 @@ static void arena_eager_commit(void** state) {
 static void allow_thp(void** state) {
   (void)state;
   if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 || play("huge_pages_small", "") < 0) skip();
-  assert_int_equal(play("huge_pages_small", ""), 1);
-  assert_int_equal(play("huge_pages_large", ""), 0);
-  assert_int_equal(play("huge_pages_unused", ""), 1);
-  assert_int_equal(play("huge_pages_one", ""), 0);
-  assert_int_equal(play("huge_pages_tail", ""), 1);
-  assert_int_equal(play("huge_pages_loose", ""), 1);
-  assert_int_equal(play("huge_pages_anew", ""), 0);
-  assert_int_equal(play("huge_pages_large", "MIMALLOC_ARENA_RESERVE=1GiB"), 0);
+  assert_int_equal(play("huge_pages_small", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=2"), 0);
+  assert_int_equal(play("huge_pages_unused", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_one", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_tail", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_loose", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_anew", "MIMALLOC_ALLOW_THP=2"), 0);
+  assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=2 MIMALLOC_ARENA_RESERVE=1GiB"), 0);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0"), 1);
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=0 MIMALLOC_ARENA_RESERVE=1GiB"), 1);
 }

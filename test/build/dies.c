@@ -54,6 +54,10 @@ static int failures(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   printf("allow_thp %ld\n", mi_option_get(mi_option_allow_thp));
   const size_t much = 40 * 1000 * 1000;
+  for (int i = 0; i < 3; i++) { /* a program that is not small, and uses its memory */
+    void* const p = mi_malloc(much);
+    if (p != NULL) memset(p, 1, much);
+  }
   printf("without huge pages: %d\n", has_no_huge_pages((char*)mi_malloc(much) + much / 2));
   volatile size_t size = 24;
   printf("alignment: %s\n", mi_malloc_aligned(size, size) == NULL ? "NULL" : "a block");

@@ -27,7 +27,7 @@ WRAPPED(os_purge)
 WRAPPED(os_reset)
 WRAPPED(os_no_huge_pages)
 WRAPPED(os_want_huge_pages)
-WRAPPED(os_populate)
+WRAPPED(os_touch)
 WRAPPED(os_now_ms)
 WRAPPED(os_random)
 WRAPPED(os_fork_word)
@@ -49,6 +49,7 @@ static atomic_u64_t clock_stopped_at; /* 0: it runs */
 static _Atomic(size_t) limit;         /* 0: none */
 static _Atomic(size_t) mapped;
 static atomic_u32_t lacking; /* bits: abilities that this OS does not have */
+static atomic_u64_t touches, touch_ns;
 static atomic_u64_t random_from; /* 0: the real one */
 
 /* Huge pages are used by one thread at a time. */
@@ -73,6 +74,8 @@ void double_reset(void) {
   atomic_store(&mapped, 0);
   atomic_store(&lacking, 0);
   atomic_store(&random_from, 0);
+  atomic_store(&touches, 0);
+  atomic_store(&touch_ns, 0);
   memset(&huge, 0, sizeof(huge));
 }
 
@@ -82,6 +85,15 @@ void double_set_huge_pages(unsigned shift, size_t count) {
 void double_set_nodes(unsigned count) {
   huge.nodes = count;
 }
+void double_set_touch(uint64_t ns) { atomic_store(&touch_ns, ns); }
+uint64_t double_touches(void) { return atomic_load(&touches); }
+
+uint64_t WRAP(os_touch)(void* fresh) {
+  atomic_fetch_add(&touches, 1);
+  REAL(os_touch)(fresh);
+  return atomic_load(&touch_ns);
+}
+
 void double_set_huge_time(uint64_t ms) {
   huge.ms = ms;
 }
@@ -248,11 +260,6 @@ void WRAP(os_no_huge_pages)(void* addr, size_t size) {
 void WRAP(os_want_huge_pages)(void* addr, size_t size) {
   require_pages(addr, size);
   if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_want_huge_pages)(addr, size);
-}
-
-void WRAP(os_populate)(void* addr, size_t size) {
-  require_pages(addr, size);
-  if (!lacks(OS_HUGE_PAGE_ADVICE)) REAL(os_populate)(addr, size);
 }
 
 uint64_t WRAP(os_random)(void) {

@@ -76,6 +76,10 @@ huge_call_t double_huge_call(size_t i);
 /* The machine has so many NUMA nodes; 0: the real number. */
 void double_set_nodes(unsigned count);
 
+/* A first touch takes so long (0 after the reset); and how many there were. */
+void double_set_touch(uint64_t ns);
+uint64_t double_touches(void);
+
 /* Each look at huge pages takes so long, while the clock is stopped. */
 void double_set_huge_time(uint64_t ms);
 

@@ -98,8 +98,9 @@ void os_want_huge_pages(void* addr, size_t size) {
   UNUSED(addr), UNUSED(size);
 }
 
-void os_populate(void* addr, size_t size) {
-  UNUSED(addr), UNUSED(size);
+uint64_t os_touch(void* fresh) {
+  UNUSED(fresh);
+  return 0;
 }
 
 int os_map_huge(void* addr, size_t size, unsigned shift) {

@@ -181,21 +181,28 @@ static void full_pages_are_given_up_beside_threads(void** unused) {
 
 static void tick(void) { mi_free(mi_malloc(100 * KiB)); }
 
-static void retire_body(void) {
+/* `count` blocks of 640 bytes are freed, and their page stays for so many cadences. */
+static void must_stay(int count, int cadences) {
   const unsigned bin = bin_of(640);
+  void* blocks[64];
   tick();
-  void* const p = mi_malloc(640);
-  page_t* const page = page_of(p);
+  for (int i = 0; i < count; i++) blocks[i] = mi_malloc(640);
+  page_t* const page = page_of(blocks[0]);
   must(own_part()->queues[bin].first == page && own_part()->queues[bin].count == 1);
-  mi_free(p);
-  must(page_of(p) == page && page->used == 0);
-  for (int i = 1; i < RETIRE_CADENCES; i++) {
+  for (int i = 0; i < count; i++) mi_free(blocks[i]);
+  must(page_of(blocks[0]) == page && page->used == 0);
+  for (int i = 1; i < cadences; i++) {
     tick();
     must(own_part()->queues[bin].first == page);
   }
   tick();
   must(own_part()->queues[bin].first == NULL);
-  must(page_of(p) == NULL);
+  must(page_of(blocks[0]) == NULL);
+}
+
+static void retire_body(void) {
+  must_stay(1, RETIRE_CADENCES_LIGHT);
+  must_stay(64, RETIRE_CADENCES);
 }
 
 static void retired_pages_leave_after_their_cadences(void** unused) {
@@ -207,10 +214,10 @@ static void revive_body(void) {
   void* p = mi_malloc(640);
   page_t* const page = page_of(p);
   mi_free(p);
-  for (int i = 0; i < RETIRE_CADENCES / 2; i++) tick();
+  for (int i = 0; i < RETIRE_CADENCES_LIGHT / 2; i++) tick();
   p = mi_malloc(640); /* in use again */
   must(page_of(p) == page);
-  for (int i = 0; i < 2 * RETIRE_CADENCES; i++) tick();
+  for (int i = 0; i < 2 * RETIRE_CADENCES_LIGHT; i++) tick();
   must(page_of(p) == page && page->used == 1);
   mi_free(p);
   must(part_is_valid(own_part()));
@@ -233,17 +240,31 @@ static void bound_body(void) {
   const memory_stats_t before = memory_stats();
   for (int i = 0; i < BLOCKS; i++) mi_free(blocks[i]);
   must(part_is_valid(own_part()));
-  must(page_of(small) == NULL); /* the oldest went first, ... */
-  must(page_of(blocks[0]) == NULL);
+  must(page_of(small) == first); /* a light one */
+  must(page_of(blocks[0]) == NULL); /* the oldest went first, ... */
   must(page_of(blocks[BLOCKS - 1]) != NULL);
   /* ... and no more than had to */
-  must(before.claimed - memory_stats().claimed == RETIRE_BYTES_MAX + SLICE_SIZE);
-  must(own_part()->retired.bytes == RETIRE_BYTES_MAX);
+  must(before.claimed - memory_stats().claimed == RETIRE_BYTES_MAX);
+  must(own_part()->retired[1].bytes == RETIRE_BYTES_MAX);
+}
+
+/* The same of light ones: a block of each class. */
+static void light_bound_body(void) {
+  void* blocks[BIN_COUNT];
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) blocks[bin] = mi_malloc(bin_size(bin));
+  for (unsigned bin = 0; bin < BIN_COUNT; bin++) mi_free(blocks[bin]);
+  must(part_is_valid(own_part()));
+  must(own_part()->retired[1].count == 0);
+  const retired_t* const light = &own_part()->retired[0];
+  must(light->count <= RETIRED_MAX && light->bytes <= RETIRE_BYTES_MAX);
+  must(light->count == RETIRED_MAX || light->bytes > RETIRE_BYTES_MAX - 32 * KiB);
+  must(page_of(blocks[0]) == NULL && page_of(blocks[BIN_COUNT - 1]) != NULL);
 }
 
 static void retired_pages_are_bounded_by_bytes(void** unused) {
   UNUSED(unused);
   in_child(bound_body);
+  in_child(light_bound_body);
 }
 
 /* Its time runs from its last use, though no slow path sees that. */
@@ -251,10 +272,10 @@ static void cycle_body(void) {
   void* p = mi_malloc(640);
   page_t* const page = page_of(p);
   mi_free(p);
-  for (int i = 1; i < RETIRE_CADENCES; i++) tick();
+  for (int i = 1; i < RETIRE_CADENCES_LIGHT; i++) tick();
   p = mi_malloc(640);
   mi_free(p);
-  for (int i = 0; i < RETIRE_CADENCES; i++) tick();
+  for (int i = 0; i < RETIRE_CADENCES_LIGHT; i++) tick();
   must(page_of(p) == page);
   tick();
   must(page_of(p) == NULL);

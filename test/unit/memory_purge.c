@@ -240,6 +240,44 @@ static void huge_page_body(void) {
   least_run(31);
 }
 
+/* Claim and write segments of memory until so many bytes are claimed; the last one. */
+static size_t write_until(size_t bytes) {
+  size_t slice = 0;
+  while (memory_stats().claimed < bytes) {
+    slice = claim_and_stamp(SEGMENT_SLICES, SEGMENT_SIZE, 1).slice;
+    memset(window_address(slice), 1, SEGMENT_SIZE);
+  }
+  return slice / SEGMENT_SLICES;
+}
+
+static bool has_huge_pages(size_t segment) {
+  return load_relaxed(segment_word(segment, WORD_HUGE)) != 0;
+}
+
+/* Not below 64 MiB; slow: not before it is twice as much; fast: measured each time. */
+static void measured_touch_body(void) {
+  start(DELAY);
+  double_set_touch(1000 * 1000);
+  must(!has_huge_pages(write_until(64 * MiB)) && double_touches() == 0);
+  must(!has_huge_pages(write_until(68 * MiB)) && double_touches() == 1);
+  must(!has_huge_pages(write_until(128 * MiB)) && double_touches() == 1);
+  double_set_touch(100 * 1000);
+  must(has_huge_pages(write_until(136 * MiB)) && double_touches() == 3);
+  double_set_touch(1000 * 1000);
+  must(!has_huge_pages(write_until(256 * MiB)) && double_touches() == 4);
+}
+
+/* Measured only where the option leaves it open. */
+static void touch_by_option_body(void) {
+  start(DELAY);
+  double_set_touch(1000 * 1000);
+  write_until(64 * MiB);
+  mi_option_set(mi_option_allow_thp, 0);
+  must(!has_huge_pages(write_until(68 * MiB)) && double_touches() == 0);
+  mi_option_set(mi_option_allow_thp, 2);
+  must(has_huge_pages(write_until(72 * MiB)) && double_touches() == 0);
+}
+
 /* What is over the budget goes by long runs only, too. */
 static void long_runs_over_budget_body(void) {
   static claim_t claims[400];
@@ -289,6 +327,12 @@ static void short_runs_stay(void** unused) {
   in_child(least_size_body);
   in_child(huge_page_body);
   in_child(long_runs_over_budget_body);
+}
+static void first_touches_are_measured(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  in_child(measured_touch_body);
+  in_child(touch_by_option_body);
 }
 static void big_runs_go_at_once(void** unused) {
   UNUSED(unused);
@@ -347,7 +391,7 @@ int main(void) {
       cmocka_unit_test(burst_of_one_block), cmocka_unit_test(buffer_in_a_loop),
       cmocka_unit_test(highest_goes_first), cmocka_unit_test(memory_is_reset),
       cmocka_unit_test(short_runs_stay),    cmocka_unit_test(big_runs_go_at_once),
-      cmocka_unit_test(delay_is_multiplied),
+      cmocka_unit_test(delay_is_multiplied), cmocka_unit_test(first_touches_are_measured),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
