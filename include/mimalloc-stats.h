@@ -110,13 +110,7 @@ typedef struct mi_stat_counter_s {
 
 /* Kinds of chunks: only for the layout, chunk_bins is 0 here. */
 typedef enum mi_chunkbin_e {
-  MI_CBIN_SMALL,
-  MI_CBIN_OTHER,
-  MI_CBIN_MEDIUM,
-  MI_CBIN_LARGE,
-  MI_CBIN_HUGE,
-  MI_CBIN_NONE,
-  MI_CBIN_COUNT
+  MI_CBIN_SMALL, MI_CBIN_OTHER, MI_CBIN_MEDIUM, MI_CBIN_LARGE, MI_CBIN_HUGE, MI_CBIN_NONE, MI_CBIN_COUNT
 } mi_chunkbin_t;
 
 /* The number of the last bin, that of big blocks. */

@@ -65,8 +65,7 @@ ALWAYS_INLINE page_t* fast_page(uintptr_t offset) {
 /* Is p, `offset` bytes behind its page's start, the start of a block, and not already free?  `bound` is the
    page's: the owner reads it plainly. */
 ALWAYS_INLINE bool is_live_at(const page_t* page, const void* p, uint64_t offset, uint64_t bound) {
-  return !FREE_CHECKS ||
-         (offset * page->reciprocal < bound && ((const block_t*)p)->mark != (uintptr_t)page);
+  return !FREE_CHECKS || (offset * page->reciprocal < bound && ((const block_t*)p)->mark != (uintptr_t)page);
 }
 
 /* The same of an own page, in its first slice. */

@@ -20,13 +20,11 @@ enum {
       MI_FREE_CHECKS && !SECURE, /* 1: double-free mark and block-start test on the fast path of free */
   STATISTICS = MI_STATISTICS,    /* 0, for bench/statistics alone: nothing is counted for statistics only */
 
-  SLICE_SHIFT = 16,
-  SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
+  SLICE_SHIFT = 16, SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
   SEGMENT_SLICES = 64,           /* so a set of a segment's slices is one 64-bit word */
   SMALL_PAGES_SLICES =
       2 * SEGMENT_SLICES, /* the window's first 8 MiB get no huge pages: small programs stay small */
-  SEGMENT_SHIFT = SLICE_SHIFT + 6,
-  SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
+  SEGMENT_SHIFT = SLICE_SHIFT + 6, SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
 
   ADDRESS_SHIFT =
       48,            /* memory above 2^48 is not adopted: the numbers of all slices below differ in 32 bits */

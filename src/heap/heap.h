@@ -80,8 +80,7 @@ struct mi_heap_s {
 /* What a part's owner counts for statistics.  The first three are what the page search found in the pages
    that it looked at: one addition for each. */
 typedef enum part_count_e {
-  PART_LOOKED_AT_FULL = REFILL_FULL,
-  PART_LOOKED_AT_FOUND = REFILL_FOUND,
+  PART_LOOKED_AT_FULL = REFILL_FULL, PART_LOOKED_AT_FOUND = REFILL_FOUND,
   PART_LOOKED_AT_CARVED = REFILL_CARVED,
   PART_RETIRED,         /* empty pages kept for a while */
   PART_CLAIMED,         /* abandoned pages taken to allocate from ... */

@@ -147,6 +147,7 @@ static void drop_page(heap_part_t* part, page_t* page) {
 void part_page_emptied(heap_part_t* part, page_t* page) {
   check(page_used(page) == 0);
   page_set_floor(page, 0);
+  if (page->holed != 0) purge_regret_holes(page_slice(page), page->slices);
   page_forget_note(page);
   if (page->next != NULL) { /* the others first, so that this one may stay empty */
     dequeue(part, page);

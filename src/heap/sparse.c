@@ -18,13 +18,15 @@
 #include "memory/arena.h"
 #include "memory/purge.h"
 #include "os/os.h"
+#include "page/holes.h"
 
 enum {
   FLOOR_SHARE = 8,    /* a page is sparse when this part of its blocks lives, ... */
   WATCH_MIN = 16,     /* ... if it has so many blocks, ... */
   WATCH_SIZE = 64,    /* ... of so many bytes: of smaller ones a few keep most OS pages, and lists are long */
   FEW_BELOW = 256,    /* of those that are smaller than this, half as many: walks are long */
-  ALLOWED_MIN = 64,   /* slices of noted pages in the process: 4 MiB */
+  ALLOWED_MIN = 64,   /* slices of noted pages in the process: 4 MiB, ... */
+  AT_ONCE = 16,       /* ... and so many more, so that holes are made in several pages at once */
   NOTE_NUMBERS = 255, /* a note is the slice's number and one that tells it from older notes of the page */
 };
 
@@ -82,8 +84,14 @@ void part_note_sparse(heap_part_t* part, page_t* page) {
   page->flags |= PAGE_NOTED;
   const size_t allowed = ALLOWED_MIN + purge_boost();
   /* Signed: a fork's copy of the number may be older than what it counts. */
+  if ((int64_t)load_relaxed(&noted) <= (int64_t)(allowed + AT_ONCE)) return;
+  holes_t holes;
+  holes.count = 0;
   while ((int64_t)load_relaxed(&noted) > (int64_t)allowed && sparse->count > 0) {
     page_t* const oldest = take_oldest(part);
-    if (oldest != NULL) part_make_holes(part, oldest);
+    if (oldest == NULL) continue;
+    page_open_holes(oldest, &holes);
+    store_relaxed(&oldest->owner_tag, part_tag(part, oldest));
   }
+  holes_drop(&holes);
 }

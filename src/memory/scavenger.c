@@ -77,8 +77,7 @@ static void* scavenge(void* unused) {
     }
     if (rounds == 0 && !is_any_dirty()) sleep_until_dirty();
     const unsigned ticks = rounds > 0 ? PERIOD_TICKS : 1;
-    for (unsigned i = 0; i < ticks && state_now() != SCAVENGER_OFF; i++)
-      rounds = tick(rounds, delay);
+    for (unsigned i = 0; i < ticks && state_now() != SCAVENGER_OFF; i++) rounds = tick(rounds, delay);
     purge_period();
   }
   purge_set_mode(PURGE_INLINE);

@@ -20,10 +20,6 @@
 
 #include "base/bits.h"
 
-
-
-
-
 /* Of the kernel, in which headers may be older: and since which Linux. */
 enum {
   ADVICE_FREE = 8,            /* MADV_FREE, 4.5 */
@@ -33,6 +29,8 @@ enum {
   ADVICE_UNGUARD = 103,       /* ... and _REMOVE, 6.13 */
   MOVE_KEEP_MAPPED = 4,       /* MREMAP_DONTUNMAP, 5.7 */
   HUGE_SHIFT = 26,            /* MAP_HUGE_SHIFT, 3.8 */
+  CALL_ADVISE_EACH = 440,     /* process_madvise, 5.10, of this process ... */
+  THIS_PROCESS = -10000,      /* ... by PIDFD_SELF_THREAD, 6.15 */
 };
 /* FUTEX_WAIT and FUTEX_WAKE, within the process: not every C library comes with the kernel's headers. */
 enum { FUTEX_WAIT_HERE = 0 | 128, FUTEX_WAKE_HERE = 1 | 128 };
@@ -108,6 +106,20 @@ static int advise(void* addr, size_t size, int advice) {
 }
 
 int os_purge(void* addr, size_t size) { return advise(addr, size, MADV_DONTNEED); }
+
+size_t os_purge_each(const struct iovec* ranges, size_t count) {
+  static atomic_u32_t is_unknown;
+  size_t before = 0, dropped = 0;
+  KEEP_ERRNO;
+  const bool tried = count > 1 && load_relaxed(&is_unknown) == 0;
+  const long done = tried ? syscall(CALL_ADVISE_EACH, THIS_PROCESS, ranges, count, MADV_DONTNEED, 0) : 0;
+  if (done < 0) store_relaxed(&is_unknown, 1u);
+  for (size_t i = 0; i < count; before += ranges[i++].iov_len) { /* it stops where memory is locked */
+    const bool is_gone = done >= (long)(before + ranges[i].iov_len);
+    if (is_gone || os_purge(ranges[i].iov_base, ranges[i].iov_len) == 0) dropped += ranges[i].iov_len;
+  }
+  return dropped;
+}
 
 int os_reset(void* addr, size_t size) { return advise(addr, size, ADVICE_FREE); }
 

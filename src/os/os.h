@@ -7,6 +7,8 @@
    os_page_size() unless said otherwise; size > 0. */
 #pragma once
 
+#include <sys/uio.h>
+
 #include "base/atomics.h"
 #include "base/config.h"
 
@@ -38,6 +40,10 @@ int os_commit(void* addr, size_t size);
 /* Drop the memory behind a writable range.  0: it stays writable and reads as zero.
    Else (EINVAL: locked by mlock) the contents are unknown. */
 int os_purge(void* addr, size_t size);
+
+/* The same of several ranges, in ascending order, at the price of one: every other processor that the
+   process runs on is interrupted once, not for each.  Returns how many bytes were dropped. */
+size_t os_purge_each(const struct iovec* ranges, size_t count);
 
 /* Tell the OS that it may take the memory behind a writable range whenever it needs some: what the range
    holds is unknown until it is written to.  0, or an errno value: nothing has changed. */

@@ -161,8 +161,7 @@ os_usage_t os_process_usage(void) {
   struct rusage usage = {0};
   getrusage(RUSAGE_SELF, &usage);
   const size_t peak = os_process_peak_rss();
-  return (os_usage_t){.user_ms = milliseconds(usage.ru_utime),
-                      .system_ms = milliseconds(usage.ru_stime),
+  return (os_usage_t){.user_ms = milliseconds(usage.ru_utime), .system_ms = milliseconds(usage.ru_stime),
                       .peak_rss = peak != 0 ? peak : (size_t)usage.ru_maxrss * KiB,
                       .page_faults = (size_t)usage.ru_majflt};
 }

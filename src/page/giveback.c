@@ -36,14 +36,6 @@ static void relist(page_t* page, const page_look_t* look, unsigned shift) {
   if (STATISTICS) page->filled -= before - after;
 }
 
-static size_t drop_memory(page_t* page, size_t first, size_t end, unsigned shift) {
-  const size_t size = (end - first) << shift;
-  figure_add(&memory_counters.purge_calls, 1);
-  if (os_purge(page_start(page) + (first << shift), size) != 0) return 0; /* locked: holes all the same */
-  counter_add(&memory_counters.purged, size);
-  return size;
-}
-
 /* The OS pages that become holes. */
 typedef struct fresh_s {
   uint64_t set[PAGE_SLICES_MAX * HOLES_PER_SLICE / 64];
@@ -68,23 +60,41 @@ static bool find_fresh(page_t* page, const page_look_t* look, unsigned shift, fr
   return any;
 }
 
+size_t holes_drop(holes_t* holes) {
+  if (holes->count == 0) return 0;
+  const size_t bytes = os_purge_each(holes->ranges, holes->count); /* what is locked stays */
+  figure_add(&memory_counters.purge_calls, 1);
+  counter_add(&memory_counters.purged, bytes);
+  holes->count = 0;
+  return bytes;
+}
+
 size_t page_make_holes(page_t* page) {
+  holes_t holes;
+  holes.count = 0;
+  page_open_holes(page, &holes);
+  return holes_drop(&holes);
+}
+
+void page_open_holes(page_t* page, holes_t* holes) {
+  enum { RUNS_MAX = PAGE_SLICES_MAX * HOLES_PER_SLICE / 2 };
+  _Static_assert(RUNS_MAX <= sizeof(holes->ranges) / sizeof(holes->ranges[0]), "the holes of any page fit");
   const unsigned shift = os_page_shift();
   fresh_t fresh = {{0}};
   page_look_t look;
-  size_t bytes = 0;
-  if (SECURE || is_in_arena(page_slice(page))) return 0;
+  if (SECURE || is_in_arena(page_slice(page))) return;
   page_merge_lists(page);
   page_look_free(page, &look);
-  if (!find_fresh(page, &look, shift, &fresh)) return 0;
+  if (!find_fresh(page, &look, shift, &fresh)) return;
   relist(page, &look, shift);
   check(page_is_valid(page));
   purge_note_holes(page_slice(page), page->slices);
   const size_t count = os_page_count(page, shift);
   memory_no_more_huge_pages(page_slice(page) / SEGMENT_SLICES);
+  if (holes->count + RUNS_MAX > sizeof(holes->ranges) / sizeof(holes->ranges[0])) holes_drop(holes);
   for (size_t i = 0, first; i < count; i++) {
     for (first = i; i < count && is_fresh(&fresh, i); i++) continue;
-    if (i > first) bytes += drop_memory(page, first, i, shift);
+    if (i > first)
+      holes->ranges[holes->count++] = (struct iovec){look.start + (first << shift), (i - first) << shift};
   }
-  return bytes;
 }

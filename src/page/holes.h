@@ -6,7 +6,7 @@
    block that overlaps a hole is free and on no list: its link and its mark went with the memory.  It comes
    back when the page has no other free block: page_refill fills the lowest hole, one at a time.
 
-     listed --page_make_holes (giveback.c): taken off `free`, bit set, memory dropped--> holed
+     listed --page_open_holes (giveback.c): taken off `free`, bit set; holes_drop: no memory--> holed
      holed  --page_fill_hole (holes.c): bit cleared; those that overlap no other hole--> listed
 
    Both are steps of the owner.  Others may ask whether a block is holed: a live block never is, since its
@@ -17,6 +17,17 @@
 #include "page/page.h"
 
 enum { HOLES_PER_SLICE = 16 }; /* OS pages have 4 KiB at least */
+
+/* Holes of several pages of one owner, whose memory is still to be given back. */
+typedef struct holes_s {
+  size_t count;
+  struct iovec ranges[256];
+} holes_t;
+
+/* Owner: make holes of the OS pages in which nothing lives; holes_drop gives their memory back, before
+   anybody else may own the page and before it serves again. */
+void page_open_holes(page_t* page, holes_t* holes);
+size_t holes_drop(holes_t* holes); /* returns the bytes; there are none any more */
 
 static inline unsigned os_page_shift(void) { return bit_lowest(os_page_size()); }
 

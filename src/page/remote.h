@@ -27,10 +27,7 @@
 #include "page/page.h"
 
 typedef enum remote_state_e {
-  REMOTE_NORMAL,
-  REMOTE_DELAYED,
-  REMOTE_DELAYING,
-  REMOTE_ABANDONED
+  REMOTE_NORMAL, REMOTE_DELAYED, REMOTE_DELAYING, REMOTE_ABANDONED
 } remote_state_t;
 
 /* What the caller of remote_free has to do next. */

@@ -34,8 +34,7 @@ typedef struct seal_s {
 } seal_t;
 
 typedef enum seal_verdict_e {
-  SEAL_GOOD,
-  SEAL_FREED,   /* it does not live */
+  SEAL_GOOD, SEAL_FREED, /* it does not live */
   SEAL_BROKEN,  /* no seal: somebody wrote over the block's end */
   SEAL_OVERRUN, /* somebody wrote between the requested end and the seal */
   SEAL_BEFORE,  /* the neighbour's seal is none: somebody wrote before this block's start */

@@ -15,8 +15,7 @@
 #include "base/config.h"
 
 enum {
-  BIN_FIRST_SPACED = 8,
-  BIN_COUNT = 8 + 8 * 8, /* 128 B .. 32 KiB: 8 doublings of 8 */
+  BIN_FIRST_SPACED = 8, BIN_COUNT = 8 + 8 * 8, /* 128 B .. 32 KiB: 8 doublings of 8 */
   PAGE_SLICES_MAX = 16,
 };
 

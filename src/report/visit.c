@@ -55,20 +55,15 @@ static bool report(const visit_t* visit, const mi_heap_area_t* area, void* block
 static bool visit_single(const visit_t* visit, const page_t* page) {
   char* const block = page_start(page) + page->stride;
   const size_t bytes = page_slice_count(page) * SLICE_SIZE - page->stride;
-  const mi_heap_area_t area = {.blocks = block,
-                               .reserved = bytes,
-                               .committed = bytes,
-                               .used = 1,
-                               .block_size = (size_t)page->single_size,
-                               .full_block_size = bytes};
+  const mi_heap_area_t area = {.blocks = block, .reserved = bytes, .committed = bytes, .used = 1,
+                               .block_size = (size_t)page->single_size, .full_block_size = bytes};
   return report(visit, &area, NULL) && (!visit->blocks || report(visit, &area, block));
 }
 
 static mi_heap_area_t area_of(const page_t* page) {
   const size_t stride = page->stride;
   const unsigned bin = page->bin;
-  return (mi_heap_area_t){.blocks = page_start(page),
-                          .reserved = page->reserved * stride,
+  return (mi_heap_area_t){.blocks = page_start(page), .reserved = page->reserved * stride,
                           .committed = page_capacity(page) * stride,
                           .block_size = bin < BIN_COUNT ? bin_size(bin) : stride,
                           .full_block_size = stride};
@@ -107,8 +102,7 @@ static bool is_wanted(const visit_t* visit, page_t* page, uintptr_t tag) {
     case REACH_ALL: return heap_of_page(page) == visit->heap;
     case REACH_ABANDONED: return tag == TAG_ABANDONED && heap_of_page(page) == visit->heap;
     default:
-      return tag != TAG_SINGLE && tag != TAG_ABANDONED &&
-             load_relaxed(&page->part) == (uintptr_t)visit->part;
+      return tag != TAG_SINGLE && tag != TAG_ABANDONED && load_relaxed(&page->part) == (uintptr_t)visit->part;
   }
 }
 
@@ -145,11 +139,8 @@ EXPORT bool mi_heap_visit_blocks(mi_heap_t* heap, bool blocks, mi_block_visit_fu
 
 EXPORT bool mi_heap_visit_abandoned_blocks(mi_heap_t* heap, bool blocks, mi_block_visit_fun* visitor,
                                            void* arg) {
-  visit_t visit = {.heap = heap_or_main(heap),
-                   .reach = REACH_ABANDONED,
-                   .blocks = blocks,
-                   .visitor = visitor,
-                   .arg = arg};
+  visit_t visit = {.heap = heap_or_main(heap), .reach = REACH_ABANDONED, .blocks = blocks,
+                   .visitor = visitor, .arg = arg};
   return visit_heap(&visit);
 }
 
@@ -171,12 +162,8 @@ EXPORT bool mi_theap_visit_blocks(const mi_theap_t* theap, bool blocks, mi_block
   const thread_t* const root = thread_root();
   if (theap == NULL && root != NULL) theap = thread_find_part(root, root->default_heap);
   if (theap == NULL) return true; /* a thread that has no part has no blocks */
-  visit_t visit = {.heap = theap->heap,
-                   .part = theap,
-                   .reach = REACH_PART,
-                   .blocks = blocks,
-                   .visitor = visitor,
-                   .arg = arg};
+  visit_t visit = {.heap = theap->heap, .part = theap, .reach = REACH_PART, .blocks = blocks,
+                   .visitor = visitor, .arg = arg};
   return visit_heap(&visit);
 }
 

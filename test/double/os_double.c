@@ -24,6 +24,7 @@ WRAPPED(os_map)
 WRAPPED(os_unmap)
 WRAPPED(os_commit)
 WRAPPED(os_purge)
+WRAPPED(os_purge_each)
 WRAPPED(os_reset)
 WRAPPED(os_no_huge_pages)
 WRAPPED(os_want_huge_pages)
@@ -244,6 +245,16 @@ int WRAP(os_purge)(void* addr, size_t size) {
   require_pages(addr, size);
   const int error = count_call(CALL_PURGE);
   return error != 0 ? error : REAL(os_purge)(addr, size);
+}
+
+/* Counted, and failing, range by range. */
+size_t WRAP(os_purge_each)(const struct iovec* ranges, size_t count) {
+  size_t dropped = 0;
+  for (size_t i = 0; i < count; i++) {
+    require_pages(ranges[i].iov_base, ranges[i].iov_len);
+    if (count_call(CALL_PURGE) == 0) dropped += REAL(os_purge_each)(&ranges[i], 1);
+  }
+  return dropped;
 }
 
 int WRAP(os_reset)(void* addr, size_t size) {

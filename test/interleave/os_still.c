@@ -67,6 +67,15 @@ int os_purge(void* addr, size_t size) {
   return 0;
 }
 
+size_t os_purge_each(const struct iovec* ranges, size_t count) {
+  size_t dropped = 0;
+  for (size_t i = 0; i < count; i++) {
+    os_purge(ranges[i].iov_base, ranges[i].iov_len);
+    dropped += ranges[i].iov_len;
+  }
+  return dropped;
+}
+
 int os_reset(void* addr, size_t size) {
   return os_purge(addr, size);
 }

@@ -83,6 +83,34 @@ static void limits_are_told(void** unused) {
   assert_int_equal(errno, 4711);
 }
 
+/* Every second page goes, but for those that are locked. */
+static void ranges_are_purged_together(void** unused) {
+  UNUSED(unused);
+  enum { RANGES = 40, LOCKED = 21 };
+  const size_t page = os_page_size();
+  struct iovec ranges[RANGES];
+  char* const p = os_map(2 * RANGES * page);
+  assert_non_null(p);
+  memset(p, 1, 2 * RANGES * page);
+  errno = 4711;
+  for (size_t i = 0; i < RANGES; i++) ranges[i] = (struct iovec){p + 2 * i * page, page};
+  assert_int_equal(os_purge_each(ranges, 0), 0);
+  assert_int_equal(os_purge_each(ranges, 2), 2 * page);
+  assert_true(is_zero(p, page) && p[page] == 1 && is_zero(p + 2 * page, page) && p[4 * page] == 1);
+  assert_int_equal(mlock(ranges[LOCKED].iov_base, page), 0);
+  for (int turn = 0; turn < 2; turn++) { /* also when the first one fails */
+    const size_t first = turn == 0 ? 0 : LOCKED;
+    memset(p, 1, 2 * RANGES * page);
+    assert_int_equal(os_purge_each(ranges + first, RANGES - first), (RANGES - first - 1) * page);
+    for (size_t i = first; i < RANGES; i++) {
+      assert_true(i == LOCKED ? p[2 * i * page] == 1 : is_zero(ranges[i].iov_base, page));
+      assert_true(p[(2 * i + 1) * page] == 1);
+    }
+  }
+  os_unmap(p, 2 * RANGES * page);
+  assert_int_equal(errno, 4711);
+}
+
 static void clock_and_chance(void** unused) {
   UNUSED(unused);
   assert_true(is_power_of_two(os_page_size()) && os_page_size() <= SLICE_SIZE);
@@ -252,7 +280,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mappings_go_where_asked), cmocka_unit_test(limits_are_told),
       cmocka_unit_test(clock_and_chance),        cmocka_unit_test(rss_is_plausible),
-      cmocka_unit_test(touched_memory_is_resident),
+      cmocka_unit_test(touched_memory_is_resident), cmocka_unit_test(ranges_are_purged_together),
       cmocka_unit_test(stderr_is_written),       cmocka_unit_test(threads_and_sleep),
       cmocka_unit_test(contents_move),           cmocka_unit_test(memory_prefers_a_node),
   };

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "os/os.h"
+#include "page/holes.h"
 
 /* 512: blocks fill OS pages evenly; 640: they straddle them; 12 KiB: a block holds several. */
 static const size_t sizes[] = {512, 640, 1152, 4096, 12 * KiB};
@@ -79,6 +80,37 @@ static void what_is_free_goes_and_what_lives_stays(void** unused) {
     assert_int_equal(page_make_holes(page), 0); /* nothing more to give */
     drop_test_page(page);
   }
+}
+
+/* More pages than fit in one batch: nothing is dropped twice, or forgotten. */
+static void holes_of_many_pages_go_together(void** unused) {
+  UNUSED(unused);
+  SKIP_SANITIZED();
+  enum { PAGES = 60, SIZE = 512 };
+  static bool live[PAGES][SLICE_SIZE / 8];
+  page_t* pages[PAGES];
+  uint64_t random = 3;
+  size_t expected = 0, before = 0, after = 0;
+  holes_t holes;
+  holes.count = 0;
+  for (size_t n = 0; n < PAGES; n++) {
+    pages[n] = full_page(SIZE);
+    free_at_random(pages[n], live[n], &random, 20);
+    expected += free_bytes(pages[n], live[n]);
+    before += resident_bytes(pages[n]);
+  }
+  page_open_holes(pages[0], &holes);
+  assert_true(holes.count > 0);
+  for (size_t n = 1; n < PAGES; n++) page_open_holes(pages[n], &holes);
+  holes_drop(&holes);
+  assert_int_equal(holes_drop(&holes), 0);
+  for (size_t n = 0; n < PAGES; n++) {
+    after += resident_bytes(pages[n]);
+    assert_true(page_is_valid(pages[n]));
+    for (size_t i = 0; i < pages[n]->reserved; i++) assert_true(!live[n][i] || holds(pages[n], i, SIZE));
+    drop_test_page(pages[n]);
+  }
+  assert_int_equal(before - after, expected);
 }
 
 static void blocks_come_back_hole_by_hole(void** unused) {
@@ -172,6 +204,7 @@ static void a_failing_system(void** unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_free_goes_and_what_lives_stays),
+      cmocka_unit_test(holes_of_many_pages_go_together),
       cmocka_unit_test(blocks_come_back_hole_by_hole),
       cmocka_unit_test(holes_grow),
       cmocka_unit_test(lookers_know),
