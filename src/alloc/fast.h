@@ -82,6 +82,17 @@ ALWAYS_INLINE page_t* own_page(const void* p) {
   return likely(load_folded(&page->owner_tag) == thread_tag && is_live(page, p)) ? page : NULL;
 }
 
+/* The same, whoever owns the page, and though it may be full: to look, or as the block's owner. */
+ALWAYS_INLINE page_t* live_page(const void* p) {
+  const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
+  if (WATCHED || SECURE || unlikely(offset >= load_folded(&window.limit))) return NULL;
+  page_t* const page = fast_page(offset);
+  const uintptr_t tag = load_relaxed(&page->owner_tag);
+  if (tag <= TAG_ABANDONED || (tag & CARE_HOLES) != 0) return NULL;
+  const uint64_t bound = __atomic_load_n(&page->bound, __ATOMIC_RELAXED);
+  return likely(is_live_at(page, p, (uint16_t)(uintptr_t)p, bound)) ? page : NULL;
+}
+
 /* Resizing in place, of a small block of an own page: false says nothing. */
 ALWAYS_INLINE bool fits_fast(const void* p, size_t size) {
   const page_t* const page = own_page(p);

@@ -31,7 +31,6 @@ static COLD void report_unallocated(const char* verb, const void* p) {
   report_misuse(EINVAL, "%s of %p: not allocated by this allocator, or freed before (double free?)", verb, p);
 }
 
-
 /* Is the block on a list of free blocks?  Exact for the owner.  For others the lists may move meanwhile: then
    a second free may be missed, but a live block is on no list, so a correct program is never accused. */
 static COLD bool block_is_free(const page_t* page, const block_t* block) {
@@ -75,11 +74,9 @@ static bool free_is_valid(const void* p, const page_t* page, uintptr_t tag) {
 /* Secure builds: may it be freed, resized, measured? */
 static bool seal_is_good(const char* verb, const void* p, const page_t* page, seal_verdict_t verdict) {
   static const char* const found[] = { /* as seal_verdict_t; what a free says wrongly is its own to report */
-      NULL, "it was freed before (double free?)",
-      "the block was overrun, its end is overwritten",
+      NULL, "it was freed before (double free?)", "the block was overrun, its end is overwritten",
       "the block was overrun: bytes behind it are overwritten",
-      "the bytes before the block are overwritten (an underflow, or its neighbour was overrun)",
-      NULL};
+      "the bytes before the block are overwritten (an underflow, or its neighbour was overrun)", NULL};
   if (found[verdict] == NULL) return true;
   const size_t size =
       verdict == SEAL_OVERRUN ? block_usable_size(page, p) : page_usable_size(page) - SEAL_SIZE;
@@ -114,7 +111,7 @@ static void free_own(void* p, page_t* page, uintptr_t tag) {
   thread_leave(self);
 }
 
-/* The page was emptied before, and has only been used by the fast paths since. */
+/* The page was emptied before, and has only been used in short ways since (heap/retired.c). */
 static bool is_retired(page_t* page) {
   thread_t* const self = thread_self;
   if (self == NULL || !thread_try_busy(self)) return false;
@@ -370,7 +367,7 @@ EXPORT void mi_free_size_aligned(void* p, size_t size, size_t alignment) {
 
 EXPORT void mi_free_aligned(void* p, size_t alignment) { free_as(p, SIZE_MAX, alignment, KIND_ANY); }
 
-EXPORT size_t mi_usable_size(const void* p) {
+static NOINLINE size_t usable_size_slow(const void* p) {
   page_t* page;
   if (p == NULL) return 0;
   if (SECURE && zone_holds(p)) {
@@ -382,6 +379,11 @@ EXPORT size_t mi_usable_size(const void* p) {
     case BLOCK_FOREIGN: return foreign.usable_size(p);
     default: return 0;
   }
+}
+
+EXPORT size_t mi_usable_size(const void* p) {
+  const page_t* const page = live_page(p);
+  return likely(page != NULL) ? page_usable_size(page) : usable_size_slow(p);
 }
 
 EXPORT void mi_ufree(void* p, size_t* block_size) {

@@ -82,8 +82,8 @@ static void* alloc_from_part(heap_part_t* part, const request_t* request) {
   zeroed_t memory = MEMORY_UNKNOWN;
   page_t* page = find_sampled(part, bin, request, &memory);
   if (page == NULL && bin == BIN_COUNT) page = find_single(part, request, &memory);
-  if (page != NULL || bin == BIN_COUNT) {
-    if (page == NULL) return NULL;
+  if (page == NULL && bin == BIN_COUNT) return NULL;
+  if (page != NULL) {
     char* const p = page_start(page) + page->stride;
     if (TRACKED) track_block(p, page, request);
     else if (SECURE) sealed_block(page, p, request, memory);

@@ -84,7 +84,7 @@ void* resize(void* p, request_t request) {
   if (p == NULL) return is_plain(&request) ? malloc_fast(request.size) : alloc_generic(request);
   if (unlikely(request.size > ALLOC_SIZE_MAX)) return alloc_overflow("realloc", 1, request.size);
   if (SECURE && zone_holds(p)) return zone_is_live("realloc", p) ? move_block(p, 0, request) : NULL;
-  page_t* page = own_page(p);
+  page_t* page = live_page(p);
   switch (page != NULL ? BLOCK_OURS : block_lookup(p, "realloc", &page)) {
     case BLOCK_OURS: break;
     case BLOCK_FOREIGN: return foreign.realloc(p, request.size);

@@ -22,8 +22,7 @@ enum {
 
   SLICE_SHIFT = 16, SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
   SEGMENT_SLICES = 64,           /* so a set of a segment's slices is one 64-bit word */
-  SMALL_PAGES_SLICES =
-      2 * SEGMENT_SLICES, /* the window's first 8 MiB get no huge pages: small programs stay small */
+  SMALL_PAGES_SLICES = 2 * SEGMENT_SLICES, /* the window's first 8 MiB never have huge pages */
   SEGMENT_SHIFT = SLICE_SHIFT + 6, SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
 
   ADDRESS_SHIFT =

@@ -7,7 +7,7 @@
      retired --part_forget_retired: it serves again, or leaves--> queue | empty table entry
 
    A retired page that is current may be used and emptied again with no slow path but the short ones
-   (free_emptied, refill_quickly): its `free` has moved then, and its time begins anew. */
+   (free_emptied, refill_quickly): `free` has moved then, or was filled, and its time begins anew. */
 #include "heap/heap.h"
 
 #include <string.h>
@@ -22,13 +22,22 @@ static void take_off(retired_t* retired, unsigned index) {
   memmove(kept, kept + 1, (retired->count - index) * sizeof(*kept));
 }
 
+static void append(retired_t* retired, page_t* page, size_t bytes, uint32_t cadence) {
+  retired->kept[retired->count++] = (kept_t){page, page->free, page->filled, cadence, (uint32_t)bytes};
+  retired->bytes += bytes;
+  page->flags |= PAGE_RETIRED;
+}
+
 void part_forget_retired(heap_part_t* part, page_t* page) {
   if (likely((page->flags & PAGE_RETIRED) == 0)) return;
   for (retired_t* retired = part->retired; retired < part->retired + RETIRED_LISTS; retired++) {
     unsigned index = 0;
     while (index < retired->count && retired->kept[index].page != page) index++;
-    if (index < retired->count) take_off(retired, index);
+    if (index == retired->count) continue;
+    take_off(retired, index);
+    return;
   }
+  check(false); /* it is on one of the lists */
 }
 
 /* The oldest loses its place; returned unless it is in use again. */
@@ -40,17 +49,15 @@ static page_t* take_oldest(retired_t* retired) {
 
 page_t* part_retire(heap_part_t* part, page_t* page) {
   const size_t bytes = page_capacity(page) * page->stride;
-  retired_t* const retired =
-      &part->retired[bytes > LIGHT_BYTES_MAX && page_capacity(page) > LIGHT_BLOCKS_MAX];
+  const bool heavy = bytes > LIGHT_BYTES_MAX && page_capacity(page) > LIGHT_BLOCKS_MAX;
+  retired_t* const retired = &part->retired[heavy];
   part_forget_retired(part, page);
   if (bytes > RETIRE_BYTES_MAX) return page;
   while (retired->count == RETIRED_MAX || retired->bytes + bytes > RETIRE_BYTES_MAX) {
     page_t* const oldest = take_oldest(retired);
     if (oldest != NULL) return oldest;
   }
-  retired->kept[retired->count++] = (kept_t){page, page->free, part->cadence, (uint32_t)bytes};
-  retired->bytes += bytes;
-  page->flags |= PAGE_RETIRED;
+  append(retired, page, bytes, part->cadence);
   return NULL;
 }
 
@@ -58,10 +65,10 @@ page_t* part_retired_due(heap_part_t* part) {
   for (unsigned list = 0; list < RETIRED_LISTS; list++) {
     retired_t* const retired = &part->retired[list];
     while (retired->count > 0 && part->cadence - retired->kept[0].since >= cadences[list]) {
-      const block_t* const free = retired->kept[0].free;
-      page_t* page = take_oldest(retired);
-      if (page != NULL && page->free != free) page = part_retire(part, page);
-      if (page != NULL) return page;
+      const kept_t oldest = retired->kept[0];
+      page_t* const page = take_oldest(retired);
+      if (page != NULL && page->free == oldest.free && page->filled == oldest.filled) return page;
+      if (page != NULL) append(retired, page, oldest.bytes, part->cadence);
     }
   }
   return NULL;

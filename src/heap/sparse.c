@@ -5,8 +5,8 @@
    of its blocks, or one for each OS page if that is less (small blocks: every second), and then each that
    halves what is left, is told of (page->floor).  With more, few OS pages would be free throughout.  The page
    goes to the end of its queue, so that allocation fills the others first, and is noted.  When the notes
-   cover more than is allowed, the oldest page of the part gets holes.  Memory that was given back and needed
-   again soon raises what is allowed (memory/purge.c).
+   cover more than is allowed, the oldest pages of the part get holes, some at once.  Memory that was given
+   back too soon raises what is allowed (memory/purge.c).
 
      in use --page_watch; part_page_thinned--> noted --part_find_page--> in use
      noted  --its note is the oldest of too many--> with holes --part_find_page, filled one by one--> in use
@@ -73,6 +73,19 @@ static page_t* take_oldest(heap_part_t* part) {
   return page;
 }
 
+/* Not inlined: the ranges take much of a small stack. */
+static NOINLINE void give_back_oldest(heap_part_t* part, size_t allowed) {
+  holes_t holes;
+  holes.count = 0;
+  while ((int64_t)load_relaxed(&noted) > (int64_t)allowed && part->sparse.count > 0) {
+    page_t* const oldest = take_oldest(part);
+    if (oldest == NULL) continue;
+    page_open_holes(oldest, &holes);
+    store_relaxed(&oldest->owner_tag, part_tag(part, oldest));
+  }
+  holes_drop(&holes);
+}
+
 void part_note_sparse(heap_part_t* part, page_t* page) {
   sparse_t* const sparse = &part->sparse;
   if (purge_delay() < 0 || is_in_arena(page_slice(page))) return;
@@ -84,14 +97,5 @@ void part_note_sparse(heap_part_t* part, page_t* page) {
   page->flags |= PAGE_NOTED;
   const size_t allowed = ALLOWED_MIN + purge_boost();
   /* Signed: a fork's copy of the number may be older than what it counts. */
-  if ((int64_t)load_relaxed(&noted) <= (int64_t)(allowed + AT_ONCE)) return;
-  holes_t holes;
-  holes.count = 0;
-  while ((int64_t)load_relaxed(&noted) > (int64_t)allowed && sparse->count > 0) {
-    page_t* const oldest = take_oldest(part);
-    if (oldest == NULL) continue;
-    page_open_holes(oldest, &holes);
-    store_relaxed(&oldest->owner_tag, part_tag(part, oldest));
-  }
-  holes_drop(&holes);
+  if ((int64_t)load_relaxed(&noted) > (int64_t)(allowed + AT_ONCE)) give_back_oldest(part, allowed);
 }

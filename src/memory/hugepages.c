@@ -11,6 +11,7 @@
 #include "memory/hugepages.h"
 
 #include "base/bits.h"
+#include "base/track.h"
 #include "core/options.h"
 #include "memory/counters.h"
 #include "memory/segment.h"
@@ -61,7 +62,10 @@ void memory_choose_page_size(size_t first, size_t end, use_t use) {
   }
   if (huge > from) {
     os_want_huge_pages(window_address(from), (huge - from) * SLICE_SIZE);
-    if (allowed == 1 && os_touch(window_address(max_size(from, first))) > SLOW_TOUCH_NS) {
+    track_pause();
+    const uint64_t ns = allowed == 1 ? os_touch(window_address(max_size(from, first))) : 0;
+    track_resume();
+    if (ns > SLOW_TOUCH_NS) {
       store_relaxed(&worth_from, 2 * claimed);
       huge = from;
     }

@@ -31,7 +31,7 @@ enum {
   BUDGET_SMALL = 4,          /* ... this and half of what is claimed; or ... */
   BUDGET_CLAIMED_SHARE = 16, /* ... this part of the claimed memory */
   BOOST_SLICES = 1024,       /* 64 MiB: most that observed reuse adds to what is free, ... */
-  BOOST_HOLES = 4096,        /* ... and to what is free inside nearly empty pages */
+  BOOST_HOLES = 4096,        /* ... and, with what came of holes, to what is free inside nearly empty pages */
   BOOST_GAIN = 4,            /* slices added for each that was needed again */
   SOON = 10,                 /* purge delays within which a reuse counts as one */
 };
@@ -45,6 +45,7 @@ static struct {
   atomic_u64_t due;        /* time from which the next one may begin */
   atomic_word_t cursor;    /* 0, or 1 + the highest segment that the running drain has not visited */
   atomic_word_t boost;     /* slices added to the budget */
+  atomic_word_t holes;    /* slices added for nearly empty pages besides */
   atomic_word_t reused;    /* dirty slices claimed since the boost was last looked at ... */
   atomic_u64_t boost_time; /* ... at this time */
 } state;
@@ -211,22 +212,27 @@ size_t purge_all(void) {
 /* When little of what the boost keeps was claimed again, halve it. */
 static void decay_boost(uint64_t now) {
   const size_t boost = load_relaxed(&state.boost);
+  const size_t holes = load_relaxed(&state.holes);
   const uint64_t last = load_relaxed(&state.boost_time);
-  if (boost == 0 || now - last < (uint64_t)purge_delay() * SOON) return;
+  if ((boost | holes) == 0 || now - last < (uint64_t)purge_delay() * SOON) return;
   store_relaxed(&state.boost_time, now); /* a hint: two threads that halve at once do no harm */
   if (load_relaxed(&state.reused) < boost / 2) store_relaxed(&state.boost, boost / 2);
+  store_relaxed(&state.holes, holes / 2);
   store_relaxed(&state.reused, 0);
+}
+
+/* What was purged at that time was of use after all: if that is not long ago, keep more. */
+static void regret(atomic_word_t* boost, size_t purged, uint64_t time) {
+  const uint64_t now = os_now_ms();
+  if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
+  /* hints: a lost update does no harm */
+  store_relaxed(boost, min_size(load_relaxed(boost) + BOOST_GAIN * purged, BOOST_HOLES));
+  store_relaxed(&state.boost_time, now);
 }
 
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
   if (dirty > 0) add_relaxed(&state.reused, dirty);
-  if (purged == 0) return;
-  const uint64_t now = os_now_ms();
-  if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
-  const size_t boost = load_relaxed(&state.boost);
-  store_relaxed(&state.boost,
-                min_size(boost + BOOST_GAIN * purged, BOOST_HOLES)); /* a hint: a lost update does no harm */
-  store_relaxed(&state.boost_time, now);
+  if (purged > 0) regret(&state.boost, purged, time);
 }
 
 void purge_note_holes(size_t slice, size_t count) {
@@ -241,11 +247,13 @@ void purge_regret_holes(size_t slice, size_t count) {
     const uint64_t purged = load_relaxed(segment_word(p.segment, WORD_PURGED)) & p.bits;
     if (purged == 0) continue;
     segment_clear(p.segment, WORD_PURGED, p.bits);
-    purge_observe_claim(0, bit_count(purged), load_relaxed(segment_word(p.segment, WORD_PURGE_TIME)));
+    regret(&state.holes, bit_count(purged), load_relaxed(segment_word(p.segment, WORD_PURGE_TIME)));
   }
 }
 
-size_t purge_boost(void) { return load_relaxed(&state.boost); }
+size_t purge_boost(void) {
+  return min_size(load_relaxed(&state.boost) + load_relaxed(&state.holes), BOOST_HOLES);
+}
 
 static size_t budget(void) {
   const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;

@@ -47,11 +47,12 @@ void purge_observe_claim(size_t dirty, size_t purged, uint64_t time);
 
 /* ---- for holes in pages (page/holes.h) ---- */
 
-/* Memory inside these slices, which belong to one page, has been given back; and: it is needed again. */
+/* Memory inside these slices, which belong to one page, has been given back; and: it is needed again, or the
+   page has run empty, so that it would have gone anyway. */
 void purge_note_holes(size_t slice, size_t count);
 void purge_regret_holes(size_t slice, size_t count);
 
-/* Slices that may keep memory for a while more, because what was given back was needed again soon. */
+/* Slices that may keep memory for a while more, because memory was given back too soon. */
 size_t purge_boost(void);
 
 /* In a forked child, by its only thread.  Returns who purged in the parent: PURGE_BACKGROUND means that the

@@ -113,8 +113,8 @@ size_t os_purge_each(const struct iovec* ranges, size_t count) {
   KEEP_ERRNO;
   const bool tried = count > 1 && load_relaxed(&is_unknown) == 0;
   const long done = tried ? syscall(CALL_ADVISE_EACH, THIS_PROCESS, ranges, count, MADV_DONTNEED, 0) : 0;
-  if (done < 0) store_relaxed(&is_unknown, 1u);
-  for (size_t i = 0; i < count; before += ranges[i++].iov_len) { /* it stops where memory is locked */
+  if (done < 0 && errno != EINVAL) store_relaxed(&is_unknown, 1u); /* EINVAL: the first range is locked */
+  for (size_t i = 0; i < count; before += ranges[i++].iov_len) { /* it stopped where memory is locked */
     const bool is_gone = done >= (long)(before + ranges[i].iov_len);
     if (is_gone || os_purge(ranges[i].iov_base, ranges[i].iov_len) == 0) dropped += ranges[i].iov_len;
   }

@@ -41,7 +41,7 @@ int os_commit(void* addr, size_t size);
    Else (EINVAL: locked by mlock) the contents are unknown. */
 int os_purge(void* addr, size_t size);
 
-/* The same of several ranges, in ascending order, at the price of one: every other processor that the
+/* The same of several ranges at the price of one: every other processor that the
    process runs on is interrupted once, not for each.  Returns how many bytes were dropped. */
 size_t os_purge_each(const struct iovec* ranges, size_t count);
 
@@ -85,7 +85,7 @@ bool os_overcommits(void);
 
 /* Milliseconds of a clock that never goes back; may step by several at once (it is cheap). */
 uint64_t os_now_ms(void);
-uint64_t os_touch(void* fresh); /* memory that is zero gets its first touch: processor time in ns */
+uint64_t os_touch(void* fresh); /* memory gets its first touch, by a zero: processor time in ns */
 
 /* Unpredictable bits, from the kernel; never waits for entropy. */
 uint64_t os_random(void);

@@ -69,7 +69,7 @@ size_t holes_drop(holes_t* holes) {
   return bytes;
 }
 
-size_t page_make_holes(page_t* page) {
+NOINLINE size_t page_make_holes(page_t* page) {
   holes_t holes;
   holes.count = 0;
   page_open_holes(page, &holes);

@@ -21,7 +21,7 @@ enum { HOLES_PER_SLICE = 16 }; /* OS pages have 4 KiB at least */
 /* Holes of several pages of one owner, whose memory is still to be given back. */
 typedef struct holes_s {
   size_t count;
-  struct iovec ranges[256];
+  struct iovec ranges[160];
 } holes_t;
 
 /* Owner: make holes of the OS pages in which nothing lives; holes_drop gives their memory back, before

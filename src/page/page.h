@@ -56,7 +56,7 @@ typedef enum page_flag_e {
   PAGE_FRESH_ZERO = 2, /* the blocks in `free` are zero behind their first word */
   PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
   PAGE_NOTED = 8,      /* the part has noted it as sparse: its free memory may be given back */
-  PAGE_RETIRED = 16,   /* no block lives in it; the part keeps it for a while */
+  PAGE_RETIRED = 16,   /* it was emptied, and the part keeps it for a while: heap/retired.c */
   PAGE_FENCED = 32,    /* its last OS page is guarded (heap/fenced.h) */
 } page_flag_t;
 

@@ -69,7 +69,7 @@ static long huge_pages_small(void) {
   return is_without_huge_pages(mi_malloc(1));
 }
 
-/* Blocks that are used, up to far beyond the first 8 MiB; the last one. */
+/* Blocks that are used, up to far beyond the first 64 MiB; the last one. */
 static const char* used_blocks(void) {
   volatile char* p = NULL; /* or the compiler leaves the writing out */
   for (int i = 0; i < 40; i++) {
@@ -107,8 +107,13 @@ static long huge_pages_anew(void) {
   if (p > loose[199]) exit(4);
   return is_without_huge_pages(p);
 }
+/* Far larger than all that was there. */
+static long huge_pages_one(void) {
+  used_blocks();
+  return is_without_huge_pages((char*)mi_malloc(900 * MIB) + 450 * MIB);
+}
 /* The program is small, the block is not. */
-static long huge_pages_one(void) { return is_without_huge_pages((char*)mi_malloc(40 * MIB) + 20 * MIB); }
+static long huge_pages_first(void) { return is_without_huge_pages((char*)mi_malloc(40 * MIB) + 20 * MIB); }
 
 /* Bytes, in KiB, that a free and a collection have reset; negative: purged.  Memory from calloc is zero. */
 static long reset(void) {
@@ -259,6 +264,7 @@ static const struct {
     {"huge_pages_large", huge_pages_large},
     {"huge_pages_unused", huge_pages_unused},
     {"huge_pages_one", huge_pages_one},
+    {"huge_pages_first", huge_pages_first},
     {"reset", reset},
     {"collected", collected},
     {"reclaimed_from_other", reclaimed_from_other},
@@ -308,6 +314,7 @@ static void allow_thp(void** state) {
   assert_int_equal(play("huge_pages_large", "MIMALLOC_ALLOW_THP=2"), 0);
   assert_int_equal(play("huge_pages_unused", "MIMALLOC_ALLOW_THP=2"), 1);
   assert_int_equal(play("huge_pages_one", "MIMALLOC_ALLOW_THP=2"), 1);
+  assert_int_equal(play("huge_pages_first", "MIMALLOC_ALLOW_THP=2"), 1);
   assert_int_equal(play("huge_pages_tail", "MIMALLOC_ALLOW_THP=2"), 1);
   assert_int_equal(play("huge_pages_loose", "MIMALLOC_ALLOW_THP=2"), 1);
   assert_int_equal(play("huge_pages_anew", "MIMALLOC_ALLOW_THP=2"), 0);

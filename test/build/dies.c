@@ -55,8 +55,8 @@ static int failures(void) {
   printf("allow_thp %ld\n", mi_option_get(mi_option_allow_thp));
   const size_t much = 40 * 1000 * 1000;
   for (int i = 0; i < 3; i++) { /* a program that is not small, and uses its memory */
-    void* const p = mi_malloc(much);
-    if (p != NULL) memset(p, 1, much);
+    volatile char* const p = mi_malloc(much);
+    for (size_t k = 0; p != NULL && k < much; k += 1024) p[k] = 1;
   }
   printf("without huge pages: %d\n", has_no_huge_pages((char*)mi_malloc(much) + much / 2));
   volatile size_t size = 24;

@@ -247,14 +247,10 @@ int WRAP(os_purge)(void* addr, size_t size) {
   return error != 0 ? error : REAL(os_purge)(addr, size);
 }
 
-/* Counted, and failing, range by range. */
+/* One call, whatever the kernel makes of it. */
 size_t WRAP(os_purge_each)(const struct iovec* ranges, size_t count) {
-  size_t dropped = 0;
-  for (size_t i = 0; i < count; i++) {
-    require_pages(ranges[i].iov_base, ranges[i].iov_len);
-    if (count_call(CALL_PURGE) == 0) dropped += REAL(os_purge_each)(&ranges[i], 1);
-  }
-  return dropped;
+  for (size_t i = 0; i < count; i++) require_pages(ranges[i].iov_base, ranges[i].iov_len);
+  return count_call(CALL_PURGE) == 0 ? REAL(os_purge_each)(ranges, count) : 0;
 }
 
 int WRAP(os_reset)(void* addr, size_t size) {

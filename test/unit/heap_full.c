@@ -281,9 +281,23 @@ static void cycle_body(void) {
   must(page_of(p) == NULL);
 }
 
+/* The same of a page of one block, which is used by quick refills. */
+static void cycle_of_one_body(void) {
+  void* p = mi_malloc(8 * KiB);
+  page_t* const page = page_of(p);
+  mi_free(p);
+  for (int i = 1; i < RETIRE_CADENCES_LIGHT; i++) tick();
+  p = mi_malloc(8 * KiB);
+  mi_free(p);
+  must(page_of(p) == page && (page->flags & PAGE_RETIRED) != 0 && page_capacity(page) == 1);
+  for (int i = 0; i < RETIRE_CADENCES_LIGHT; i++) tick();
+  must(page_of(p) == page && part_is_valid(own_part()));
+}
+
 static void a_page_that_is_emptied_again_stays(void** unused) {
   UNUSED(unused);
   in_child(cycle_body);
+  in_child(cycle_of_one_body);
 }
 
 static void collect_body(void) {
