@@ -85,7 +85,7 @@ ALWAYS_INLINE page_t* own_page(const void* p) {
 /* The same, whoever owns the page, and though it may be full: to look, or as the block's owner. */
 ALWAYS_INLINE page_t* live_page(const void* p) {
   const uintptr_t offset = (uintptr_t)p - load_folded(&window.base);
-  if (WATCHED || SECURE || unlikely(offset >= load_folded(&window.limit))) return NULL;
+  if (WATCHED || unlikely(offset >= load_folded(&window.limit))) return NULL;
   page_t* const page = fast_page(offset);
   const uintptr_t tag = load_relaxed(&page->owner_tag);
   if (tag <= TAG_ABANDONED || (tag & CARE_HOLES) != 0) return NULL;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/track.h"
 
 /* Of the kernel, in which headers may be older: and since which Linux. */
 enum {
@@ -111,7 +112,7 @@ size_t os_purge_each(const struct iovec* ranges, size_t count) {
   static atomic_u32_t is_unknown;
   size_t before = 0, dropped = 0;
   KEEP_ERRNO;
-  const bool tried = count > 1 && load_relaxed(&is_unknown) == 0;
+  const bool tried = count > 1 && !TRACKED && load_relaxed(&is_unknown) == 0; /* valgrind does not know it */
   const long done = tried ? syscall(CALL_ADVISE_EACH, THIS_PROCESS, ranges, count, MADV_DONTNEED, 0) : 0;
   if (done < 0 && errno != EINVAL) store_relaxed(&is_unknown, 1u); /* EINVAL: the first range is locked */
   for (size_t i = 0; i < count; before += ranges[i++].iov_len) { /* it stopped where memory is locked */
