@@ -14,7 +14,7 @@
    two cadences.  A page found full leaves for `full`, where nobody searches.
 
      empty table entry --part_fresh_page--> queue --part_find_page--> full --part_unfull--> queue
-     queue --part_page_emptied--> retired in the queue (heap/retired.c) --a few cadences--> released
+     queue --part_page_emptied--> retired in the queue (heap/retired.c) --16 or 512 cadences--> released
      full --part_give_up (there are too many)--> abandoned, unlinked;  any --part_abandon_all--> abandoned
      abandoned --abandoned_claim--> queue of the claimer's part */
 #pragma once

@@ -4,7 +4,8 @@
    gives it piece by piece then, or memory is compacted.  So no memory has them at first (window.c), no
    program below 64 MiB, and what is claimed then only if nearly all of what lies below is resident; nor has
    a block that does not need all of its slices, or is far larger than all that was there: it may be for
-   spare use.  The first touch is measured: was it slow, there are none until the program is twice as large.
+   spare use.  The first touch of each claim is measured: was it slow, there are none until the program is
+   twice as large.
    The choice is made anew when segments are used for the first time since all their memory was given back
    (slices.c).  Where only a part was, there are no more: the kernel would make the rest whole again, by
    itself, in an idle program. */
@@ -66,7 +67,7 @@ void memory_choose_page_size(size_t first, size_t end, use_t use) {
     const uint64_t ns = allowed == 1 ? os_touch(window_address(max_size(from, first))) : 0;
     track_resume();
     if (ns > SLOW_TOUCH_NS) {
-      store_relaxed(&worth_from, 2 * claimed);
+      store_relaxed(&worth_from, 2 * (claimed + (end - first) * SLICE_SIZE));
       huge = from;
     }
   }

@@ -209,7 +209,7 @@ size_t purge_all(void) {
 
 /* ---- the budget ---- */
 
-/* When little of what the boost keeps was claimed again, halve it. */
+/* When little of what the boost keeps was claimed again, halve it; and what came of holes. */
 static void decay_boost(uint64_t now) {
   const size_t boost = load_relaxed(&state.boost);
   const size_t holes = load_relaxed(&state.holes);
@@ -227,7 +227,7 @@ static void regret(atomic_word_t* boost, size_t purged, uint64_t time) {
   if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
   /* hints: a lost update does no harm */
   store_relaxed(boost, min_size(load_relaxed(boost) + BOOST_GAIN * purged, BOOST_HOLES));
-  store_relaxed(&state.boost_time, now);
+  if (boost == &state.boost) store_relaxed(&state.boost_time, now);
 }
 
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
