@@ -260,9 +260,9 @@ static void measured_touch_body(void) {
   double_set_touch(1000 * 1000);
   must(!has_huge_pages(write_until(64 * MiB)) && double_touches() == 0);
   must(!has_huge_pages(write_until(68 * MiB)) && double_touches() == 1);
-  must(!has_huge_pages(write_until(128 * MiB)) && double_touches() == 1);
+  must(!has_huge_pages(write_until(136 * MiB)) && double_touches() == 1);
   double_set_touch(100 * 1000);
-  must(has_huge_pages(write_until(136 * MiB)) && double_touches() == 3);
+  must(has_huge_pages(write_until(144 * MiB)) && double_touches() == 3);
   double_set_touch(1000 * 1000);
   must(!has_huge_pages(write_until(256 * MiB)) && double_touches() == 4);
 }
