@@ -308,8 +308,6 @@ static inline bool page_look_is_listed(const page_look_t* look, size_t index) {
   return (look->listed[index / 64] >> (index % 64)) & 1;
 }
 
-void page_forked(void); /* this process is a forked child: see P1 */
-
 /* Rebuild a page whose owner vanished in a fork: its lists may be torn.  Live blocks are those that no valid
    list holds; afterwards the page is as an owner leaves it before abandoning. */
 void page_rebuild(page_t* page);

@@ -15,7 +15,6 @@ uint64_t thread_generation(void) {
   if (cas_strong_acq_rel(word, &generation, next)) {
     generation = next;
     scavenger_after_fork();
-    if (next > 1) page_forked();
   }
   store_relaxed(&last_generation, generation);
   return generation;
