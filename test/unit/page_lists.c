@@ -2,6 +2,7 @@
 /* A page's three lists: carving, refilling, merging; marks of freed blocks; what page_is_valid notices; and
    page_rebuild from a page that a fork copied in the middle of its owner's work. */
 #include "unit/page_support.h"
+#include "os/os.h"
 
 #include <stdlib.h>
 
@@ -193,6 +194,8 @@ static void reserve_too_much(page_t* page) { page->reserved = (uint16_t)(page->r
 
 static void corruption_is_noticed(void** unused) {
   UNUSED(unused);
+  atomic_u64_t* const generation = os_fork_word();
+  if (generation != NULL) store_relaxed(generation, UINT64_C(1)); /* this is no forked child */
   corrupt_t* const corruptions[] = {
       break_link_inside, break_link_outside, break_link_uncarved, close_a_circle, cut_a_list,
       share_a_tail,      count_one_more,     count_one_less,      carve_too_much, reserve_too_much};
