@@ -116,6 +116,7 @@ static bool is_retired(page_t* page) {
   thread_t* const self = thread_self;
   if (self == NULL || !thread_try_busy(self)) return false;
   const bool retired = page_is_of(page, self) && (page->flags & PAGE_RETIRED) != 0;
+  if (retired) page->flags |= PAGE_AGAIN;
   thread_not_busy(self);
   return retired;
 }

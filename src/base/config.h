@@ -16,8 +16,7 @@ enum {
   SEAL_SIZE = SECURE ? 8 : 0,
   SECURE_FULL = MI_SECURE > 1,               /* 1: what is freed is zero until it goes out again */
   START_CHECKS = MI_FREE_CHECKS || SECURE, /* 1: free tells the start of a block from everything else */
-  FREE_CHECKS =
-      MI_FREE_CHECKS && !SECURE, /* 1: double-free mark and block-start test on the fast path of free */
+  FREE_CHECKS = MI_FREE_CHECKS && !SECURE, /* 1: mark and block-start test on the fast path of free */
   STATISTICS = MI_STATISTICS,    /* 0, for bench/statistics alone: nothing is counted for statistics only */
 
   SLICE_SHIFT = 16, SLICE_SIZE = 1 << SLICE_SHIFT, /* unit of claiming, committing and purging */
@@ -25,8 +24,7 @@ enum {
   SMALL_PAGES_SLICES = 2 * SEGMENT_SLICES, /* the window's first 8 MiB never have huge pages */
   SEGMENT_SHIFT = SLICE_SHIFT + 6, SEGMENT_SIZE = 1 << SEGMENT_SHIFT,
 
-  ADDRESS_SHIFT =
-      48,            /* memory above 2^48 is not adopted: the numbers of all slices below differ in 32 bits */
+  ADDRESS_SHIFT = 48, /* memory above 2^48 is not adopted: the numbers of slices below differ in 32 bits */
   WINDOW_SHIFT = 40, /* the window spans at most 1 TiB of addresses */
 
   TABLE_ENTRY_SIZE = 128, /* one table entry per slice: 0.195 % */

@@ -8,7 +8,8 @@
 #include "os/os.h"
 
 enum {
-  KEPT = 256, KEPT_SLICES_MAX = 1024, /* 64 MiB: the addresses of bigger blocks are needed sooner */
+  KEPT = 256,
+  KEPT_SLICES_MAX = 1024, /* 64 MiB: the addresses of bigger blocks are needed sooner */
   GUARDS = 2,             /* of a live block; a freed one has one more */
 };
 

@@ -29,15 +29,16 @@ typedef struct mi_theap_s heap_part_t;
 
 enum {
   DIRECT_COUNT = DIRECT_SIZE_MAX / 8 + 1,
-  RETIRE_CADENCES = 16, /* slow-path visits that an empty page is kept, ... */
-  RETIRE_CADENCES_LIGHT = 512,  /* ... one of which little was carved, ... */
+  RETIRE_CADENCES = 16,          /* slow-path visits that an empty page is kept, ... */
+  RETIRE_CADENCES_LIGHT = 512,   /* ... one of which little was carved, ... */
   LIGHT_BYTES_MAX = 16 * 1024,   /* ... which is this, or ... */
   LIGHT_BLOCKS_MAX = 4,          /* ... so many blocks */
   RETIRE_BYTES_MAX = 512 * 1024, /* what such pages of a part may have carved, of each kind, ... */
   RETIRED_MAX = 64,              /* ... and how many they may be */
   RETIRED_LISTS = 2,
   QUEUE_RETAIN = 4,       /* pages of a class that others' frees can make a part keep in its queue */
-  HEAP_SEGMENT_BITS = 4096, SPARSE_NOTES = 1024, /* nearly empty pages that a part remembers */
+  HEAP_SEGMENT_BITS = 4096,
+  SPARSE_NOTES = 1024, /* nearly empty pages that a part remembers */
 };
 
 typedef enum heap_state_e { HEAP_LIVE, HEAP_DELETED, HEAP_DESTROYED } heap_state_t;
@@ -103,8 +104,6 @@ typedef struct sparse_s {
 /* Empty pages that are kept for a while, oldest first (heap/retired.c). */
 typedef struct kept_s {
   page_t* page;
-  block_t* free;  /* the page's list as it was retired, or its time began anew, ... */
-  uint64_t filled; /* ... and what had gone into it */
   uint32_t since; /* the cadence */
   uint32_t bytes; /* carved */
 } kept_t;

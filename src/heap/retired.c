@@ -7,7 +7,7 @@
      retired --part_forget_retired: it serves again, or leaves--> queue | empty table entry
 
    A retired page that is current may be used and emptied again with no slow path but the short ones
-   (free_emptied, refill_quickly): `free` has moved then, or was filled, and its time begins anew. */
+   (refill_quickly, free_emptied): the flag that the latter sets makes its time begin anew. */
 #include "heap/heap.h"
 
 #include <string.h>
@@ -16,14 +16,14 @@ static const uint32_t cadences[] = {RETIRE_CADENCES_LIGHT, RETIRE_CADENCES}; /* 
 
 static void take_off(retired_t* retired, unsigned index) {
   kept_t* const kept = &retired->kept[index];
-  kept->page->flags &= (uint8_t)~PAGE_RETIRED;
+  kept->page->flags &= (uint8_t)~(PAGE_RETIRED | PAGE_AGAIN);
   retired->bytes -= kept->bytes;
   retired->count--;
   memmove(kept, kept + 1, (retired->count - index) * sizeof(*kept));
 }
 
 static void append(retired_t* retired, page_t* page, size_t bytes, uint32_t cadence) {
-  retired->kept[retired->count++] = (kept_t){page, page->free, page->filled, cadence, (uint32_t)bytes};
+  retired->kept[retired->count++] = (kept_t){page, cadence, (uint32_t)bytes};
   retired->bytes += bytes;
   page->flags |= PAGE_RETIRED;
 }
@@ -65,10 +65,11 @@ page_t* part_retired_due(heap_part_t* part) {
   for (unsigned list = 0; list < RETIRED_LISTS; list++) {
     retired_t* const retired = &part->retired[list];
     while (retired->count > 0 && part->cadence - retired->kept[0].since >= cadences[list]) {
-      const kept_t oldest = retired->kept[0];
+      const uint32_t bytes = retired->kept[0].bytes;
+      const bool again = (retired->kept[0].page->flags & PAGE_AGAIN) != 0;
       page_t* const page = take_oldest(retired);
-      if (page != NULL && page->free == oldest.free && page->filled == oldest.filled) return page;
-      if (page != NULL) append(retired, page, oldest.bytes, part->cadence);
+      if (page != NULL && !again) return page;
+      if (page != NULL) append(retired, page, bytes, part->cadence);
     }
   }
   return NULL;

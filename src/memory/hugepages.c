@@ -71,9 +71,8 @@ void memory_choose_page_size(size_t first, size_t end, use_t use) {
       huge = from;
     }
   }
-  for (size_t s = from; s < huge; s += SEGMENT_SLICES) {
+  for (size_t s = from; s < huge; s += SEGMENT_SLICES)
     store_relaxed(segment_word(s / SEGMENT_SLICES, WORD_HUGE), UINT64_C(1));
-  }
   if (huge < to) os_no_huge_pages(window_address(huge), (to - huge) * SLICE_SIZE);
 }
 

@@ -39,15 +39,19 @@ enum {
 /* Which dirty slices to purge: long runs with old ones, any long runs, or all. */
 typedef enum purge_what_e { PURGE_OLD, PURGE_LONG, PURGE_ALL } purge_what_t;
 
+/* What is allowed for a while more. */
+typedef struct boost_s {
+  atomic_word_t slices, reused; /* what it allows; claimed again since it was last looked at */
+  atomic_u64_t time;            /* when it was raised, or looked at */
+} boost_t;
+
 static struct {
   atomic_u32_t mode;
   atomic_u64_t period;     /* number of the current period */
   atomic_u64_t due;        /* time from which the next one may begin */
   atomic_word_t cursor;    /* 0, or 1 + the highest segment that the running drain has not visited */
-  atomic_word_t boost;     /* slices added to the budget */
-  atomic_word_t holes;    /* slices added for nearly empty pages besides */
-  atomic_word_t reused;    /* dirty slices claimed since the boost was last looked at ... */
-  atomic_u64_t boost_time; /* ... at this time */
+  boost_t boost;           /* of the budget */
+  boost_t holes;           /* of nearly empty pages, besides: nobody claims what it keeps */
 } state;
 
 long purge_delay(void) {
@@ -209,29 +213,26 @@ size_t purge_all(void) {
 
 /* ---- the budget ---- */
 
-/* When little of what the boost keeps was claimed again, halve it; and what came of holes. */
-static void decay_boost(uint64_t now) {
-  const size_t boost = load_relaxed(&state.boost);
-  const size_t holes = load_relaxed(&state.holes);
-  const uint64_t last = load_relaxed(&state.boost_time);
-  if ((boost | holes) == 0 || now - last < (uint64_t)purge_delay() * SOON) return;
-  store_relaxed(&state.boost_time, now); /* a hint: two threads that halve at once do no harm */
-  if (load_relaxed(&state.reused) < boost / 2) store_relaxed(&state.boost, boost / 2);
-  store_relaxed(&state.holes, holes / 2);
-  store_relaxed(&state.reused, 0);
+/* When little of what the boost keeps was claimed again, halve it. */
+static void decay(boost_t* boost, uint64_t now) {
+  const size_t slices = load_relaxed(&boost->slices);
+  if (slices == 0 || now - load_relaxed(&boost->time) < (uint64_t)purge_delay() * SOON) return;
+  store_relaxed(&boost->time, now); /* a hint: two threads that halve at once do no harm */
+  if (load_relaxed(&boost->reused) < slices / 2) store_relaxed(&boost->slices, slices / 2);
+  store_relaxed(&boost->reused, 0);
 }
 
 /* What was purged at that time was of use after all: if that is not long ago, keep more. */
-static void regret(atomic_word_t* boost, size_t purged, uint64_t time) {
+static void regret(boost_t* boost, size_t purged, uint64_t time) {
   const uint64_t now = os_now_ms();
   if (now - time > (uint64_t)max_size(1, (size_t)purge_delay()) * SOON) return;
   /* hints: a lost update does no harm */
-  store_relaxed(boost, min_size(load_relaxed(boost) + BOOST_GAIN * purged, BOOST_HOLES));
-  if (boost == &state.boost) store_relaxed(&state.boost_time, now);
+  store_relaxed(&boost->slices, min_size(load_relaxed(&boost->slices) + BOOST_GAIN * purged, BOOST_HOLES));
+  store_relaxed(&boost->time, now);
 }
 
 void purge_observe_claim(size_t dirty, size_t purged, uint64_t time) {
-  if (dirty > 0) add_relaxed(&state.reused, dirty);
+  if (dirty > 0) add_relaxed(&state.boost.reused, dirty);
   if (purged > 0) regret(&state.boost, purged, time);
 }
 
@@ -252,12 +253,12 @@ void purge_regret_holes(size_t slice, size_t count) {
 }
 
 size_t purge_boost(void) {
-  return min_size(load_relaxed(&state.boost) + load_relaxed(&state.holes), BOOST_HOLES);
+  return min_size(load_relaxed(&state.boost.slices) + load_relaxed(&state.holes.slices), BOOST_HOLES);
 }
 
 static size_t budget(void) {
   const size_t claimed = (size_t)load_relaxed(&memory_counters.claimed) / SLICE_SIZE;
-  const size_t boost = min_size(load_relaxed(&state.boost), BOOST_SLICES);
+  const size_t boost = min_size(load_relaxed(&state.boost.slices), BOOST_SLICES);
   const size_t small = min_size(BUDGET_SLICES, BUDGET_SMALL + claimed / 2);
   return max_size(small, claimed / BUDGET_CLAIMED_SHARE) + boost;
 }
@@ -307,13 +308,15 @@ void purge_due(void) {
   if (load_relaxed(&state.cursor) == 0) {
     if (now < load_relaxed(&state.due)) return;
     begin_drain();
-    decay_boost(now);
+    decay(&state.boost, now);
+    decay(&state.holes, now);
   }
   drain(VISIT_SLICES, now);
 }
 
 void purge_period(void) {
-  decay_boost(os_now_ms());
+  decay(&state.boost, os_now_ms());
+  decay(&state.holes, os_now_ms());
   begin_drain();
   drain(WINDOW_SLICES, os_now_ms());
 }

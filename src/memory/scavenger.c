@@ -27,7 +27,8 @@
 #include "os/os.h"
 
 enum {
-  NEVER_PURGE_SLEEP_MS = 1000, TICKS = 4, /* of the job in a purge delay */
+  NEVER_PURGE_SLEEP_MS = 1000,
+  TICKS = 4,          /* of the job in a purge delay */
   PERIOD_TICKS = 3,   /* in a purge period: what is free leaves after 3/4 to 6/4 of the delay */
   ROUNDS = 2 * TICKS, /* ticks after the last hint */
 };

@@ -17,7 +17,8 @@
 #include "memory/window.h"
 
 typedef enum segment_word_e {
-  WORD_FREE, WORD_COMMITTED, /* readable and writable; never taken back */
+  WORD_FREE,
+  WORD_COMMITTED,  /* readable and writable; never taken back */
   WORD_ZERO,       /* known to be zero */
   WORD_DIRTY_EVEN, /* released in a period of even number (memory/purge.h) ... */
   WORD_DIRTY_ODD,  /* ... of odd number */

@@ -41,8 +41,8 @@ int os_commit(void* addr, size_t size);
    Else (EINVAL: locked by mlock) the contents are unknown. */
 int os_purge(void* addr, size_t size);
 
-/* The same of several ranges at the price of one: every other processor that the
-   process runs on is interrupted once, not for each.  Returns how many bytes were dropped. */
+/* The same of several ranges at the price of one: every other processor that the process runs on is
+   interrupted once, not for each.  Returns how many bytes were dropped. */
 size_t os_purge_each(const struct iovec* ranges, size_t count);
 
 /* Tell the OS that it may take the memory behind a writable range whenever it needs some: what the range

@@ -61,9 +61,8 @@ static bool find_fresh(page_t* page, const page_look_t* look, unsigned shift, fr
 }
 
 size_t holes_drop(holes_t* holes) {
-  if (holes->count == 0) return 0;
   const size_t bytes = os_purge_each(holes->ranges, holes->count); /* what is locked stays */
-  figure_add(&memory_counters.purge_calls, 1);
+  figure_add(&memory_counters.purge_calls, holes->count > 0);
   counter_add(&memory_counters.purged, bytes);
   holes->count = 0;
   return bytes;
@@ -78,7 +77,7 @@ NOINLINE size_t page_make_holes(page_t* page) {
 
 void page_open_holes(page_t* page, holes_t* holes) {
   enum { RUNS_MAX = PAGE_SLICES_MAX * HOLES_PER_SLICE / 2 };
-  _Static_assert(RUNS_MAX <= sizeof(holes->ranges) / sizeof(holes->ranges[0]), "the holes of any page fit");
+  _Static_assert(RUNS_MAX <= (int)HOLES_AT_ONCE, "the holes of any page fit");
   const unsigned shift = os_page_shift();
   fresh_t fresh = {{0}};
   page_look_t look;
@@ -91,7 +90,7 @@ void page_open_holes(page_t* page, holes_t* holes) {
   purge_note_holes(page_slice(page), page->slices);
   const size_t count = os_page_count(page, shift);
   memory_no_more_huge_pages(page_slice(page) / SEGMENT_SLICES);
-  if (holes->count + RUNS_MAX > sizeof(holes->ranges) / sizeof(holes->ranges[0])) holes_drop(holes);
+  if (holes->count + RUNS_MAX > HOLES_AT_ONCE) holes_drop(holes);
   for (size_t i = 0, first; i < count; i++) {
     for (first = i; i < count && is_fresh(&fresh, i); i++) continue;
     if (i > first)

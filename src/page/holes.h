@@ -16,12 +16,12 @@
 #include "os/os.h"
 #include "page/page.h"
 
-enum { HOLES_PER_SLICE = 16 }; /* OS pages have 4 KiB at least */
+enum { HOLES_PER_SLICE = 16 /* OS pages have 4 KiB at least */, HOLES_AT_ONCE = 160 };
 
 /* Holes of several pages of one owner, whose memory is still to be given back. */
 typedef struct holes_s {
   size_t count;
-  struct iovec ranges[160];
+  struct iovec ranges[HOLES_AT_ONCE];
 } holes_t;
 
 /* Owner: make holes of the OS pages in which nothing lives; holes_drop gives their memory back, before

@@ -214,8 +214,7 @@ bool page_is_valid(const page_t* page) {
   const size_t listed = list_length(page, page->free) + list_length(page, page->local_free);
   const size_t surplus = listed + page_used(page) + page->holed - page_capacity(page);
   const atomic_u64_t* const generation = os_fork_word(); /* of the first process 1, of a child 0 at first */
-  const bool forked = generation != NULL && load_relaxed(generation) != 1;
-  if (surplus > forked) return false; /* P1, P3 */
+  if (surplus > (generation != NULL && load_relaxed(generation) != 1)) return false; /* P1, P3 */
   if (page_capacity(page) > page->reserved) return false;       /* P2 */
   if (page->holed != 0 && page->holed != page_count_holed(page)) return false; /* P7 */
   if (STATISTICS && page->filled < list_length(page, page->free)) return false; /* P6 */

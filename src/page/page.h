@@ -57,6 +57,7 @@ typedef enum page_flag_e {
   PAGE_CARVED = 4,     /* the blocks in `free` are what is left of the last carving, in address order */
   PAGE_NOTED = 8,      /* the part has noted it as sparse: its free memory may be given back */
   PAGE_RETIRED = 16,   /* it was emptied, and the part keeps it for a while: heap/retired.c */
+  PAGE_AGAIN = 64,     /* retired, used and emptied again: its time begins anew */
   PAGE_FENCED = 32,    /* its last OS page is guarded (heap/fenced.h) */
 } page_flag_t;
 

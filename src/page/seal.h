@@ -12,7 +12,6 @@
    seal before a block belongs to its neighbour, whose seal is good at any time: seals change by one store
    each.
 
-
      seal = (address ^ key) * factor ^ info, modulo 2^64, with a random key and an odd factor that follows
             from it
      info:  23 live | 22 21 kind | 20 .. 16 alignment | 15 .. 0 slack: bytes from the end as asked to the seal
@@ -34,7 +33,8 @@ typedef struct seal_s {
 } seal_t;
 
 typedef enum seal_verdict_e {
-  SEAL_GOOD, SEAL_FREED, /* it does not live */
+  SEAL_GOOD,
+  SEAL_FREED,   /* it does not live */
   SEAL_BROKEN,  /* no seal: somebody wrote over the block's end */
   SEAL_OVERRUN, /* somebody wrote between the requested end and the seal */
   SEAL_BEFORE,  /* the neighbour's seal is none: somebody wrote before this block's start */

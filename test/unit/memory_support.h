@@ -22,6 +22,7 @@
 #include "memory/summary.h"
 #include "sanitized.h"
 
+/* For what a sanitizer changes: it maps memory of its own, and leaves mlock and mincore's answers out. */
 #define SKIP_SANITIZED() \
   do {                   \
     if (SANITIZED) {     \

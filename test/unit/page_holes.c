@@ -192,7 +192,7 @@ static void a_failing_system(void** unused) {
   UNUSED(unused);
   SKIP_SANITIZED();
   page_t* const page = full_page(512);
-  if (mlock(page_start(page), os_page_size()) != 0) skip();
+  if (mlock(page_start(page), os_page_size()) != 0) skip(); /* a container that may not lock memory */
   for (size_t i = 1; i < page->reserved; i++) page_push_local(page, test_block(page, i));
   page_make_holes(page); /* the first OS page lives, and the call for the others may fail: nothing is lost */
   take_all(page);
